@@ -1,0 +1,140 @@
+/**
+ * One call of a caller: a request, and the promise that waits for its answer.
+ *
+ * @module
+ */
+import { AbortedError, type Outcome, TimeoutError } from '../shared/errors.js';
+import type { RequestOf, RequestType } from '../shared/protocol.js';
+import { AnswerCollector, type WholeAnswer } from './answer.js';
+
+/** An absent field may be written as `undefined`: frames leave it out. */
+type Fields<Message> = {
+  [Field in keyof Message]: Record<never, never> extends Pick<Message, Field>
+    ? Message[Field] | undefined
+    : Message[Field];
+};
+
+/** A request as the journals hand it over: the connection adds what identifies it. */
+export type Submission = {
+  [T in RequestType]: Fields<Omit<RequestOf<T>, 'id' | 'number' | 'lowest'>>;
+}[RequestType];
+
+/**
+ * Where a call is. `unsent` or `sent`, never both; `abandoned` when its caller was answered (a
+ * timeout, an abort) while the daemon's answer is still to come; `settled` at the end.
+ */
+export type CallState = 'unsent' | 'sent' | 'abandoned' | 'settled';
+
+/** Requests that change something: those that carry an append's identity. */
+const WRITES: ReadonlySet<RequestType> = new Set<RequestType>([
+  'turns.append',
+  'turns.delete',
+  'runs.put',
+  'runs.deleteByThread',
+  'runs.deleteByRun',
+]);
+
+/** Whether a request changes anything. */
+export function isWrite(type: RequestType): boolean {
+  return WRITES.has(type);
+}
+
+/** How a call ends for its caller. */
+export interface CallEnd {
+  readonly resolve: (answer: WholeAnswer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Invariants: the caller's promise is settled exactly once; the state moves only as `NEXT` allows;
+ * `number` is set exactly on writes.
+ */
+export class Call {
+  readonly id: number;
+  readonly request: Submission;
+  /** The append's number, by which the daemon knows it again; null on reads. */
+  readonly number: number | null;
+  /** At least the bytes of its frame. */
+  readonly bytes: number;
+  #state: CallState = 'unsent';
+  #collector = new AnswerCollector();
+  #end: CallEnd | null;
+
+  constructor(id: number, request: Submission, number: number | null, end: CallEnd) {
+    this.id = id;
+    this.request = request;
+    this.number = number;
+    this.bytes = frameBytesOf(request);
+    this.#end = end;
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  get collector(): AnswerCollector {
+    return this.#collector;
+  }
+
+  /** Whether anything was changed, as far as this side can know. */
+  get outcome(): Outcome {
+    return this.number !== null && this.#state === 'sent' ? 'unknown' : 'not-committed';
+  }
+
+  moveTo(next: CallState): void {
+    if (!NEXT[this.#state].includes(next)) {
+      throw new Error(`call ${this.id} cannot go from ${this.#state} to ${next}`);
+    }
+    // What a lost connection left of an answer is no part of the next one.
+    if (next === 'unsent') this.#collector = new AnswerCollector();
+    this.#state = next;
+  }
+
+  /** The caller's promise, to be settled once; null afterwards. */
+  takeEnd(): CallEnd | null {
+    const end = this.#end;
+    this.#end = null;
+    return end;
+  }
+}
+
+const NEXT: Readonly<Record<CallState, readonly CallState[]>> = {
+  unsent: ['sent', 'settled'],
+  sent: ['unsent', 'abandoned', 'settled'],
+  abandoned: ['settled'],
+  settled: [],
+};
+
+/** The error of a call that was not answered in time. */
+export function timeoutErrorOf(call: Call, timeoutMs: number, connection: string): TimeoutError {
+  const what = call.state === 'sent' ? 'sent, but not answered' : 'not sent';
+  return new TimeoutError(
+    `${call.request.type}: ${what} within ${timeoutMs} ms; ${connection}`,
+    call.outcome,
+  );
+}
+
+/** The error of a call whose signal was aborted. */
+export function abortedErrorOf(call: Call, reason: unknown): AbortedError {
+  const when = call.state === 'sent' ? 'after it was sent' : 'before it was sent';
+  return new AbortedError(`${call.request.type}: aborted ${when}`, call.outcome, reason);
+}
+
+const MEMBER_BYTES = 24;
+const CODE_UNIT_BYTES_MAX = 3;
+
+/** An upper bound of the bytes that a request takes on the wire. */
+function frameBytesOf(request: Submission): number {
+  let bytes = 128;
+  for (const value of Object.values(request)) bytes += MEMBER_BYTES + valueBytes(value);
+  return bytes;
+}
+
+function valueBytes(value: unknown): number {
+  if (typeof value === 'string') return 8 + value.length * CODE_UNIT_BYTES_MAX;
+  if (value instanceof Uint8Array) return 8 + value.length;
+  if (!Array.isArray(value)) return 16;
+  let bytes = 8;
+  for (const element of value) bytes += valueBytes(element);
+  return bytes;
+}

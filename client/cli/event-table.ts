@@ -1,0 +1,66 @@
+/**
+ * Events as the `eventlog` program shows them.
+ *
+ * @module
+ */
+import type { RunEvent, TurnEvent } from '../../shared/events.js';
+import { stringifyEvent } from '../../shared/json-stringify.js';
+import { JSON_DEPTH_MAX } from '../../shared/limits.js';
+import { detailsOf, jsonTextOf } from '../records.js';
+import { type Output, showValue } from './output.js';
+
+/** The JSON text of an event, never encoded anew where its line is still there. */
+export function textOf(event: TurnEvent | RunEvent): string {
+  return jsonTextOf(event) ?? stringifyEvent(event, { depthMax: JSON_DEPTH_MAX });
+}
+
+/** Writes turn events. */
+export async function writeTurns(output: Output, events: readonly TurnEvent[]): Promise<void> {
+  if (output.format === 'ndjson') {
+    for (const event of events) await output.line(textOf(event));
+    return;
+  }
+  if (events.length === 0) return;
+  await output.table(['seq', 'created_at', 'turn_id', 'event', 'more'], events.map(turnRow));
+}
+
+/** Writes run events. */
+export async function writeRuns(output: Output, events: readonly RunEvent[]): Promise<void> {
+  if (output.format === 'ndjson') {
+    for (const event of events) await output.line(textOf(event));
+    return;
+  }
+  if (events.length === 0) return;
+  const head = ['seq', 'created_at', 'run_id', 'event_type', 'category', 'content'];
+  await output.table(
+    head,
+    events.map((event) => [
+      String(detailsOf(event).cursor.seq),
+      showValue(event.created_at),
+      showValue(event.run_id),
+      showValue(event.event_type),
+      showValue(event.category),
+      showValue(event.content),
+    ]),
+  );
+}
+
+/** Keys whose values say nothing new of a session's events. */
+const SAME_IN_ALL: ReadonlySet<string> = new Set(['version', 'session_id']);
+
+function turnRow(record: TurnEvent): string[] {
+  const { seq, created_at, turn_id, event, ...more } = record;
+  const rest = Object.entries(more).filter(([key]) => !SAME_IN_ALL.has(key));
+  return [
+    showValue(seq),
+    typeof created_at === 'number' ? formatSeconds(created_at) : showValue(created_at),
+    showValue(turn_id),
+    showValue(event),
+    rest.length === 0 ? '' : showValue(Object.fromEntries(rest)),
+  ];
+}
+
+function formatSeconds(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString();
+}

@@ -1,0 +1,330 @@
+/**
+ * The client's connection: one link at a time, and another one whenever it ends.
+ *
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  AbortedError,
+  ClientClosedError,
+  DisconnectedError,
+  EventLogError,
+  ProtocolError,
+} from '../shared/errors.js';
+import { HELLO_TIMEOUT_MS } from '../shared/limits.js';
+import type { AnnouncedLimits, Answer, Welcome } from '../shared/protocol.js';
+import { onAbort } from './abort-signals.js';
+import type { WholeAnswer } from './answer.js';
+import { Backoff } from './backoff.js';
+import type { Submission } from './call.js';
+import { describePlace, findSocket, type Place } from './endpoint.js';
+import { isPassing, Link, type LinkHandlers } from './link.js';
+import { RequestTable } from './request-table.js';
+import type { CallOptions, ConnectionListeners, ConnectionState } from './types.js';
+
+/** What a connection needs to know for its whole life. */
+export interface ConnectionSettings {
+  readonly place: Place;
+  readonly waitMs: number;
+  readonly timeoutMs: number;
+  readonly clientName: string | undefined;
+}
+
+/** The caller of `open`, who waits for the first hello. */
+interface Opening {
+  readonly deadline: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Bytes that are gathered for one write. */
+const WRITE_BYTES = 64 * 1024;
+/** A daemon that is there is given this long to answer hello, whatever `waitMs` says. */
+const HELLO_TIMEOUT_MIN_MS = 1_000;
+
+const NEXT: Readonly<Record<ConnectionState, readonly ConnectionState[]>> = {
+  connecting: ['handshaking', 'closed'],
+  handshaking: ['ready', 'connecting', 'reconnecting', 'closed'],
+  ready: ['draining', 'reconnecting', 'closed'],
+  draining: ['reconnecting', 'closed'],
+  reconnecting: ['handshaking', 'closed'],
+  closed: [],
+};
+
+/** Nothing is sent before the daemon has announced its own. */
+const NO_LIMITS: AnnouncedLimits = {
+  eventBytesMax: 0,
+  batchBytesMax: 0,
+  batchEventsMax: 0,
+  frameBytesMax: 0,
+  callsInFlightMax: 0,
+  bytesInFlightMax: 0,
+};
+
+/**
+ * Invariants: calls are written in the state `ready` only; there is at most one link, and another
+ * one is made only after it has ended, so every message belongs to the present link.
+ */
+export class Connection {
+  readonly #settings: ConnectionSettings;
+  readonly #listeners: ConnectionListeners;
+  readonly #clientId = randomBytes(16).toString('hex');
+  readonly #table = new RequestTable(NO_LIMITS, () => this.#describe());
+  readonly #backoff = new Backoff();
+  #state: ConnectionState = 'connecting';
+  #link: Link | null = null;
+  /** Set until the first hello is answered. */
+  #opening: Opening | null = null;
+  #closing: Promise<void> | null = null;
+  #attemptTimer: NodeJS.Timeout | undefined;
+  #isFlushDue = false;
+  #socketPath: string;
+  #lastError: Error | null = null;
+
+  constructor(settings: ConnectionSettings, listeners: ConnectionListeners) {
+    this.#settings = settings;
+    this.#listeners = listeners;
+    this.#socketPath = describePlace(settings.place);
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** What the daemon accepts, as it said last. */
+  get limits(): AnnouncedLimits {
+    return this.#table.limits;
+  }
+
+  /** Connects for the first time: resolves after hello. Called once. */
+  open(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        const problem = `connecting to ${this.#socketPath} was aborted`;
+        this.#failOpening(new AbortedError(problem, 'not-committed', signal?.reason));
+      };
+      const ignoreSignal = signal && onAbort(signal, abort);
+      this.#opening = {
+        deadline: performance.now() + this.#settings.waitMs,
+        resolve: () => {
+          ignoreSignal?.();
+          resolve();
+        },
+        reject: (error) => {
+          ignoreSignal?.();
+          reject(error);
+        },
+      };
+      if (signal?.aborted === true) abort();
+      else void this.#attempt();
+    });
+  }
+
+  /** Sends a request, now or when the window and the connection allow it, and waits for the answer. */
+  async submit(request: Submission, options: CallOptions): Promise<WholeAnswer> {
+    if (this.#closing !== null) {
+      throw new ClientClosedError(`${request.type}: the client is closed`, 'not-committed');
+    }
+    const answer = this.#table.submit(request, {
+      timeoutMs: options.timeoutMs ?? this.#settings.timeoutMs,
+      signal: options.signal,
+    });
+    this.#requestFlush();
+    return await answer;
+  }
+
+  /** Takes no new calls, waits for the answers of those there are, and ends the connection. */
+  close(): Promise<void> {
+    this.#closing ??= this.#waitAndClose();
+    return this.#closing;
+  }
+
+  async #waitAndClose(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const timedOut = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#settings.timeoutMs);
+    });
+    await Promise.race([this.#table.whenIdle(), timedOut]);
+    clearTimeout(timer);
+    this.#shutDown();
+    this.#table.rejectAll(
+      (call) => new ClientClosedError(`${call.request.type}: the client was closed`, call.outcome),
+    );
+  }
+
+  #shutDown(): void {
+    this.#moveTo('closed');
+    clearTimeout(this.#attemptTimer);
+    this.#link?.end(new Error('the client was closed'));
+  }
+
+  async #attempt(): Promise<void> {
+    let path: string;
+    try {
+      path = await findSocket(this.#settings.place);
+    } catch (error) {
+      this.#attemptFailed(error as Error);
+      return;
+    }
+    // The client may have been closed meanwhile.
+    if (this.#state === 'closed') return;
+    this.#socketPath = path;
+    const waitMs = (this.#opening?.deadline ?? Number.POSITIVE_INFINITY) - performance.now();
+    this.#link = new Link(
+      path,
+      {
+        clientId: this.#clientId,
+        clientName: this.#settings.clientName,
+        timeoutMs: Math.min(HELLO_TIMEOUT_MS, Math.max(waitMs, HELLO_TIMEOUT_MIN_MS)),
+      },
+      this.#linkHandlers(),
+    );
+  }
+
+  #linkHandlers(): LinkHandlers {
+    return {
+      onConnected: () => this.#moveTo('handshaking'),
+      onWelcome: (welcome) => this.#onWelcome(welcome),
+      onMessage: (message) => this.#onMessage(message),
+      onWritable: () => this.#requestFlush(),
+      onEnd: (error) => this.#onLinkEnd(error),
+    };
+  }
+
+  #attemptFailed(error: Error): void {
+    if (this.#state === 'closed') return;
+    this.#lastError = error;
+    const pauseMs = this.#backoff.next();
+    if (this.#opening === null) {
+      // What the daemon says itself, such as another protocol, is news for those who wait.
+      if (error instanceof EventLogError && !isPassing(error)) {
+        this.#table.rejectUnsent(() => error);
+      }
+      this.#attemptTimer = setTimeout(() => void this.#attempt(), pauseMs);
+      return;
+    }
+    const restMs = this.#opening.deadline - performance.now();
+    if (!isPassing(error) || restMs <= 0) this.#failOpening(this.#openingError(error));
+    else this.#attemptTimer = setTimeout(() => void this.#attempt(), Math.min(pauseMs, restMs));
+  }
+
+  #failOpening(error: Error): void {
+    const opening = this.#opening;
+    this.#opening = null;
+    this.#shutDown();
+    opening?.reject(error);
+  }
+
+  #openingError(error: Error): Error {
+    if (error instanceof EventLogError && error.code !== 'DISCONNECTED') return error;
+    const waited = isPassing(error) ? `; waited ${this.#settings.waitMs} ms` : '';
+    return new DisconnectedError(
+      `no daemon at ${this.#socketPath}: ${error.message}${waited}`,
+      'not-committed',
+      error,
+    );
+  }
+
+  #onWelcome(welcome: Welcome): void {
+    this.#table.limits = welcome.limits;
+    this.#lastError = null;
+    this.#backoff.reset();
+    this.#moveTo('ready');
+    const opening = this.#opening;
+    this.#opening = null;
+    if (opening === null) this.#listeners.reconnect();
+    else opening.resolve();
+    this.#requestFlush();
+  }
+
+  #onMessage(message: Readonly<Record<string, unknown>>): void {
+    const { id, type } = message as { readonly id?: unknown; readonly type?: unknown };
+    if (typeof id === 'number') {
+      const effect = this.#table.answer(message as unknown as Answer);
+      if (effect === 'unknown-call') {
+        this.#link?.end(new ProtocolError(`the daemon answered call ${id}, which is not sent`));
+      } else {
+        if (effect === 'refused-draining') this.#drain();
+        if (this.#table.hasUnsent) this.#requestFlush();
+      }
+    } else if (type === 'draining') {
+      this.#drain();
+    } else {
+      this.#link?.end(new ProtocolError(`the daemon sent an unknown message: ${String(type)}`));
+    }
+  }
+
+  /** Sends nothing more on this link; the daemon ends it when it has answered what it took. */
+  #drain(): void {
+    if (this.#state === 'ready') this.#moveTo('draining');
+  }
+
+  #onLinkEnd(error: Error): void {
+    this.#link = null;
+    switch (this.#state) {
+      case 'connecting':
+      case 'reconnecting':
+        this.#attemptFailed(error);
+        return;
+      case 'handshaking':
+        this.#moveTo(this.#opening === null ? 'reconnecting' : 'connecting');
+        this.#attemptFailed(error);
+        return;
+      case 'ready':
+      case 'draining':
+        this.#connectionLost(error);
+        return;
+      case 'closed':
+        return;
+    }
+  }
+
+  #connectionLost(error: Error): void {
+    this.#lastError = error;
+    this.#moveTo('reconnecting');
+    this.#table.connectionLost((call) => {
+      const problem = `the connection to ${this.#socketPath} ended before the answer came`;
+      return new DisconnectedError(`${call.request.type}: ${problem}`, 'unknown', error);
+    });
+    this.#attemptTimer = setTimeout(() => void this.#attempt(), this.#backoff.next());
+    this.#listeners.disconnect(error);
+  }
+
+  #moveTo(next: ConnectionState): void {
+    if (!NEXT[this.#state].includes(next)) {
+      throw new Error(`the connection cannot go from ${this.#state} to ${next}`);
+    }
+    this.#state = next;
+  }
+
+  /** One flush a tick: calls made in the same turn of the event loop share a write. */
+  #requestFlush(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    process.nextTick(() => {
+      this.#isFlushDue = false;
+      if (this.#state === 'ready' && this.#link !== null) this.#flush(this.#link);
+    });
+  }
+
+  #flush(link: Link): void {
+    while (link.isWritable) {
+      const frames: Uint8Array[] = [];
+      let bytes = 0;
+      while (bytes < WRITE_BYTES) {
+        const frame = this.#table.takeNext();
+        if (frame === null) break;
+        frames.push(frame);
+        bytes += frame.length;
+      }
+      const [first] = frames;
+      if (first === undefined) return;
+      link.write(frames.length === 1 ? first : Buffer.concat(frames, bytes));
+    }
+  }
+
+  #describe(): string {
+    if (this.#lastError === null) return `the connection to ${this.#socketPath} is ${this.#state}`;
+    return `${this.#state} to ${this.#socketPath}: ${this.#lastError.message}`;
+  }
+}

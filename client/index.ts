@@ -1,0 +1,46 @@
+/**
+ * The client of eventlogd.
+ *
+ * @example
+ * import { connect } from 'eventlogd';
+ *
+ * await using log = await connect({ dir: './data' });
+ * const event = await log.turns.append('s1', { event: 'submitted', content: 'hi' });
+ * console.log(event.seq);
+ *
+ * @module
+ */
+export { type Cursor, formatCursor, parseCursor } from '../shared/cursor.js';
+export * from '../shared/errors.js';
+export type {
+  MalformedLine,
+  NewRunEvent,
+  NewTurnEvent,
+  RunEvent,
+  TurnEvent,
+} from '../shared/events.js';
+export { PROTOCOL_VERSION } from '../shared/protocol.js';
+export { connect } from './connect.js';
+export type { EventLog } from './event-log.js';
+export { detailsOf } from './records.js';
+export type { RunJournal } from './runs.js';
+export type { TurnJournal } from './turns.js';
+export type {
+  AppendOptions,
+  CallOptions,
+  ConnectionListeners,
+  ConnectionState,
+  ConnectOptions,
+  DaemonStats,
+  EventDetails,
+  EventListOptions,
+  MessageListOptions,
+  PendingOptions,
+  PendingTurn,
+  PutIfAbsentResult,
+  TurnAppendOptions,
+  TurnCollision,
+  TurnPage,
+  TurnReadOptions,
+  TurnStates,
+} from './types.js';

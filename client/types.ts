@@ -1,0 +1,173 @@
+/**
+ * The shapes of the public surface that are neither records nor errors.
+ *
+ * @module
+ */
+import type { Cursor } from '../shared/cursor.js';
+import type { MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
+
+/** Where the daemon is and how long to wait for it. */
+export interface ConnectOptions {
+  /** The daemon's directory; its endpoint file names the socket. Read at each connection. */
+  readonly dir?: string | undefined;
+  /** The daemon's socket itself; wins over `dir`. */
+  readonly socketPath?: string | undefined;
+  /** How long to wait for a daemon that is not there yet, in milliseconds. Default 30,000. */
+  readonly waitMs?: number | undefined;
+  /** How long each call may take, reconnects included, in milliseconds. Default 30,000. */
+  readonly timeoutMs?: number | undefined;
+  /** A name for the daemon's log, at most 200 characters. */
+  readonly clientName?: string | undefined;
+  /** Gives up connecting. Has no effect once connected. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What every call takes. */
+export interface CallOptions {
+  /** How long the call may take, in milliseconds; else that of `connect`. */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * Gives the call up: `not-committed` if it was not sent yet, `unknown` for an append or a
+   * deletion that was.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What every append takes. */
+export interface AppendOptions extends CallOptions {
+  /** Refuse the append unless this is the seq of the stream's last event; 0 means that it has none. */
+  readonly expectedSeq?: number | undefined;
+  /** An append with the same key on the same stream returns the first result. At most 128 bytes. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** What an append to a session takes. */
+export interface TurnAppendOptions extends AppendOptions {
+  /** Refuse the append if its turn has a terminal event already. */
+  readonly unlessTerminal?: boolean | undefined;
+}
+
+/** Which events of a session to read. */
+export interface TurnReadOptions extends CallOptions {
+  /** Only events after this seq. */
+  readonly afterSeq?: number | undefined;
+  /** At most so many; without it all. */
+  readonly limit?: number | undefined;
+}
+
+/** Which pending turns to list. */
+export interface PendingOptions extends CallOptions {
+  /** Only those of this session. */
+  readonly sessionId?: string | undefined;
+  /** At most so many; without it all. */
+  readonly limit?: number | undefined;
+}
+
+/** Which messages to list. */
+export interface MessageListOptions extends CallOptions {
+  /** At most so many. Default 50. */
+  readonly limit?: number | undefined;
+  /** Only messages below this seq. */
+  readonly beforeSeq?: number | undefined;
+  /** Only messages above this seq. */
+  readonly afterSeq?: number | undefined;
+}
+
+/** Which events of a run to list. */
+export interface EventListOptions extends CallOptions {
+  /** Only events of these types; an empty array gives none. */
+  readonly eventTypes?: readonly string[] | undefined;
+  /** Only events whose `metadata.task_id` is this. */
+  readonly taskId?: string | undefined;
+  /** At most so many. Default 500. */
+  readonly limit?: number | undefined;
+  /** Only events above this seq. */
+  readonly afterSeq?: number | undefined;
+}
+
+/** Events of a session, in seq order. */
+export interface TurnPage {
+  readonly sessionId: string;
+  /** The life of the session that the events belong to; 0 if it has none. */
+  readonly generation: number;
+  readonly events: TurnEvent[];
+  /** The lines in the page's part of the file that are no events. */
+  readonly malformed: MalformedLine[];
+}
+
+/** A turn that has more than one terminal event. */
+export interface TurnCollision {
+  readonly turnId: string;
+  /** Its terminal events by `created_at`. */
+  readonly events: TurnEvent[];
+}
+
+/** The state of a session's turns. */
+export interface TurnStates {
+  /** The latest event of each turn. Has no prototype, so any turn id is safe to look up. */
+  readonly states: Record<string, TurnEvent>;
+  readonly collisions: TurnCollision[];
+}
+
+/** A turn without a terminal event. */
+export interface PendingTurn {
+  readonly sessionId: string;
+  readonly turnId: string;
+  /** Its `submitted` event, if it has one. */
+  readonly submitted: TurnEvent | null;
+  /** Its latest event. */
+  readonly latest: TurnEvent;
+}
+
+/** What `putIfAbsent` found or made. */
+export interface PutIfAbsentResult {
+  readonly event: RunEvent;
+  /** Whether the event is new; else it is the one that was there. */
+  readonly created: boolean;
+}
+
+/** What is known of an event beside its record. */
+export interface EventDetails {
+  /** The place after the event in its stream. */
+  readonly cursor: Cursor;
+  /** The daemon-wide position, of events that this client appended. */
+  readonly position?: number;
+  /** Whether this is the result of an earlier append with the same idempotency key. */
+  readonly duplicate: boolean;
+  /** The exact line on disk, without its LF; null if the event was deleted since. */
+  readonly text: string | null;
+}
+
+/** Counters and state of the daemon. Newer daemons may tell more. */
+export interface DaemonStats {
+  readonly appends: number;
+  readonly events: number;
+  readonly commits: number;
+  readonly fsyncs: { readonly log: number; readonly files: number; readonly directories: number };
+  readonly connections: number;
+  readonly subscriptions: number;
+  readonly openStreams: number;
+  readonly health: string;
+  readonly [name: string]: unknown;
+}
+
+/**
+ * The state of a client's connection: `connecting` and `handshaking` until the first hello is
+ * answered; `ready`; `draining` while the daemon stops and answers what it has; `reconnecting`
+ * (and `handshaking` again) after the connection ended; `closed` for good.
+ */
+export type ConnectionState =
+  | 'connecting'
+  | 'handshaking'
+  | 'ready'
+  | 'draining'
+  | 'reconnecting'
+  | 'closed';
+
+/** What `log.on` listens to. */
+export interface ConnectionListeners {
+  /** The connection ended; the client reconnects by itself. */
+  readonly disconnect: (error: Error) => void;
+  /** The client is connected again. */
+  readonly reconnect: () => void;
+}

@@ -1,0 +1,33 @@
+/**
+ * Runs an offline command under the directory's lock: it refuses while a daemon holds it.
+ *
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { InvalidArgumentError } from '../../shared/errors.js';
+import { type CheckedConfig, checkConfig, folderMode } from '../config.js';
+import { checkFormat, prepareDirectory } from '../directory.js';
+import { lockDirectory } from '../directory-lock.js';
+import { type Layout, layoutOf } from '../storage/layout.js';
+import { type CommonOptions, configOf } from './options.js';
+
+/** A directory that nobody else uses meanwhile. */
+export interface OfflineDirectory {
+  readonly layout: Layout;
+  readonly config: CheckedConfig;
+}
+
+/** @throws LockHeldError while a daemon, or another offline command, uses the directory */
+export async function offline<T>(options: CommonOptions, step: (directory: OfflineDirectory) => T | Promise<T>): Promise<T> {
+  const config = checkConfig(configOf(options));
+  const layout = layoutOf(config.dir);
+  if (!existsSync(layout.dir)) throw new InvalidArgumentError('dir', `there is no directory ${layout.dir}: give the right one with --dir`);
+  prepareDirectory(layout, folderMode(config.fileMode));
+  const lock = lockDirectory(layout.lock);
+  try {
+    checkFormat(layout);
+    return await step({ layout, config });
+  } finally {
+    lock.release();
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Checkpoints: make everything in the journal files durable and say so in the catalog, so that
+ * the commit log behind it is no longer needed. On a lane of its own, never on the hot path.
+ *
+ * @module
+ */
+import { CHECKPOINT_AGE_MS, CHECKPOINT_LOG_BYTES } from '../../shared/limits.js';
+import type { Catalog } from '../storage/catalog.js';
+import type { CatalogEnd } from '../storage/catalog-file.js';
+import { type CatalogFrame, encodeCatalogFrame } from '../storage/catalog-format.js';
+import { encodeFrameOnDisk } from '../storage/frame-format.js';
+import type { Layout } from '../storage/layout.js';
+import type { FileTable } from '../streams/file-table.js';
+import type { CheckpointDone, CheckpointTask } from '../workers/checkpoint.worker.js';
+import { type Failure, isNoRoom, type Result } from '../workers/failure.js';
+import type { Committer } from './committer.js';
+import type { Lane } from './lanes.js';
+import type { LogTail } from './log-tail.js';
+import type { Retries } from './retries.js';
+
+const CATALOG_GROWTH = 2;
+const CATALOG_BYTES_MIN = 1024 * 1024;
+
+export interface CheckpointerOptions {
+  readonly layout: Layout;
+  readonly lane: Lane<CheckpointTask, Result<CheckpointDone>>;
+  readonly log: LogTail;
+  readonly files: FileTable;
+  readonly catalog: Catalog;
+  readonly retries: Retries;
+  readonly committer: Committer;
+  readonly epoch: number;
+  readonly end: CatalogEnd;
+  readonly dirtyFilesMax: number;
+  readonly logRetentionBytes: number;
+  /** Whether the catalog file on disk is older than what recovery found. */
+  readonly replaceCatalog: boolean;
+  /** Brings the catalog up to date with the streams in memory. */
+  readonly refreshCatalog: () => void;
+  readonly onFatal: (failure: Failure) => void;
+}
+
+/** Counts of what checkpoints synced. */
+export interface CheckpointCounts {
+  checkpoints: number;
+  fileSyncs: number;
+  directorySyncs: number;
+}
+
+/** Runs checkpoints, one at a time. */
+export class Checkpointer {
+  readonly counts: CheckpointCounts = { checkpoints: 0, fileSyncs: 0, directorySyncs: 0 };
+  readonly #options: CheckpointerOptions;
+  #end: CatalogEnd;
+  #bytesWhenReplaced: number;
+  #logBytesAtLast = 0;
+  #running: Promise<Failure | null> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #trash: { readonly position: number; readonly path: string }[] = [];
+
+  constructor(options: CheckpointerOptions) {
+    this.#options = options;
+    this.#end = options.end;
+    this.#bytesWhenReplaced = options.end.cursor;
+  }
+
+  /** Notes a finished deletion, whose trash may go once a catalog covers it. */
+  addTrash(position: number, path: string): void {
+    this.#trash.push({ position, path });
+  }
+
+  /** Starts a checkpoint if one is due; called after each commit. */
+  consider(): void {
+    const { files, log, dirtyFilesMax } = this.#options;
+    const due =
+      files.dirty.size >= dirtyFilesMax || log.bytesWritten - this.#logBytesAtLast >= CHECKPOINT_LOG_BYTES;
+    if (due) void this.run();
+    else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+  }
+
+  /** Runs a checkpoint, or waits for the one that runs; null when it is durable. */
+  run(): Promise<Failure | null> {
+    this.#running ??= this.#checkpoint(false).finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** The last checkpoint: nothing is in flight any more and nothing will follow. */
+  async stop(): Promise<Failure | null> {
+    await this.#running;
+    const failure = await this.#checkpoint(true);
+    this.close();
+    return failure;
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  async #checkpoint(cleanStop: boolean): Promise<Failure | null> {
+    this.close();
+    const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
+    // From here to the task everything is one instant: what is committed now is what is covered.
+    this.#options.refreshCatalog();
+    retries.forgetOld(Date.now());
+    const covered = committer.frontier;
+    const logBytes = log.bytesWritten;
+    const dirty = [...files.dirty].map((file) => ({ file, writes: file.writes }));
+    const folders = [...files.dirtyFolders].sort((a, b) => b.length - a.length);
+    const trash = this.#trash.filter(({ position }) => position <= covered);
+    const changes = { ...catalog.takeChanges(), ...retries.takeChanges(), cleanStop };
+    const header = { epoch, firstPosition: committer.nextPosition, lastPosition: covered, frontier: covered };
+    const frame = (content: CatalogFrame): Uint8Array => encodeFrameOnDisk(header, encodeCatalogFrame(content));
+    const replace =
+      this.#end.number === 0 || this.#options.replaceCatalog || this.#end.cursor > Math.max(CATALOG_BYTES_MIN, CATALOG_GROWTH * this.#bytesWhenReplaced);
+    const result = await lane.run({
+      layout,
+      files: dirty.map(({ file }) => ({ fd: file.fd as number, path: file.path })),
+      folders,
+      epoch,
+      end: this.#end,
+      changes: frame(changes),
+      everything: replace ? frame({ entries: catalog.all(), removed: [], ...retries.all(), cleanStop }) : null,
+      trash: trash.map(({ path }) => path),
+    });
+    if (!result.ok) {
+      catalog.giveBack(changes);
+      retries.giveBack(changes);
+      if (!isNoRoom(result.failure)) this.#options.onFatal(result.failure);
+      else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+      return result.failure;
+    }
+    this.#done(result.value);
+    files.synced(dirty, folders, Date.now());
+    this.#trash = this.#trash.filter((one) => !trash.includes(one));
+    this.#logBytesAtLast = logBytes;
+    committer.coveredPosition = covered;
+    if (files.dirty.size > 0 && !cleanStop) this.consider();
+    return await this.#trimLog(covered);
+  }
+
+  #done({ end, replaced, fileSyncs, directorySyncs }: CheckpointDone): void {
+    this.#end = end;
+    if (replaced) this.#bytesWhenReplaced = end.cursor;
+    this.counts.checkpoints += 1;
+    this.counts.fileSyncs += fileSyncs;
+    this.counts.directorySyncs += directorySyncs;
+  }
+
+  /** Deletes the oldest segments that nothing needs, beyond what is retained. */
+  async #trimLog(covered: number): Promise<Failure | null> {
+    const { log, catalog, logRetentionBytes } = this.#options;
+    const neededFrom = Math.min(covered + 1, catalog.behindFrom ?? Number.POSITIVE_INFINITY);
+    const { closed } = log;
+    let excess = log.bytesOnDisk - logRetentionBytes;
+    let count = 0;
+    for (const [at, segment] of closed.entries()) {
+      const next = closed[at + 1]?.firstPosition ?? log.openSince ?? covered + 1;
+      // One segment always stays: it shows that the log is as long as the catalog says.
+      const isLast = at === closed.length - 1 && log.openSince === null;
+      if (excess <= 0 || next > neededFrom || isLast) break;
+      excess -= segment.bytes;
+      count += 1;
+    }
+    const failure = await log.remove(count);
+    if (failure !== null && !isNoRoom(failure)) this.#options.onFatal(failure);
+    return failure;
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What callers ask the committer to make durable, prepared as far as it can be before its turn:
+ * texts are checked and escaped, ids are resolved to streams. What depends on order is not.
+ *
+ * @module
+ */
+import type { RunRowKind, TurnRowKind } from '../storage/line-facts.js';
+import type { AckRun } from '../storage/catalog-format.js';
+import type { Identity } from '../storage/log-records.js';
+import type { LoadedStream } from '../streams/load.js';
+import type { Stream } from '../streams/stream.js';
+
+/** A turn's text, ready to be completed. */
+export interface PreparedTurn {
+  readonly journal: 'turns';
+  readonly stream: Stream;
+  readonly fileName: string;
+  /** Checked and escaped. */
+  readonly text: Uint8Array;
+  readonly keys: ReadonlySet<string>;
+  readonly closeBrace: number;
+  /** What the text itself says of its turn. */
+  readonly kind: TurnRowKind;
+  /** The text's own `created_at` as in `LineFacts`, or null where it has none. */
+  readonly createdAt: number | null;
+  /** Set by `appendForStream`. */
+  readonly streamId: string | null;
+}
+
+/** A run event's line up to its seq. */
+export interface PreparedRun {
+  readonly journal: 'runs';
+  readonly stream: Stream;
+  readonly fileName: string;
+  readonly head: Uint8Array;
+  readonly kind: RunRowKind;
+  /** The text of the event's own `created_at` and its microseconds, or null. */
+  readonly createdAt: { readonly text: Uint8Array; readonly us: number } | null;
+}
+
+export type PreparedEvent = PreparedTurn | PreparedRun;
+
+/** What must hold for an append, and how it is recognised when it is sent again. */
+export interface AppendConditions {
+  readonly expectedSeq: number | null;
+  readonly unlessTerminal: boolean;
+  readonly ifAbsent: boolean;
+  readonly identity: Identity | null;
+  readonly key: string | null;
+  readonly fingerprint: Uint8Array | null;
+}
+
+/** What the daemon assigned to one event. */
+export interface Assigned {
+  readonly stream: Stream;
+  readonly generation: number;
+  readonly seq: number;
+  readonly position: number;
+  /** Where the daemon stamped the event. */
+  readonly createdAtUs: number | null;
+  /** Where the daemon chose the turn. */
+  readonly turnId: string | null;
+}
+
+/** How an append ended, if it was not refused. */
+export type AppendResult =
+  | { readonly kind: 'appended'; readonly assigned: readonly Assigned[] }
+  | { readonly kind: 'duplicate'; readonly runs: readonly AckRun[] }
+  | { readonly kind: 'present'; readonly stream: Stream; readonly generation: number; readonly row: number };
+
+/** Settles a caller's promise. */
+export interface Settle<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface AppendOperation {
+  readonly kind: 'append';
+  readonly streams: readonly Stream[];
+  readonly events: readonly PreparedEvent[];
+  readonly conditions: AppendConditions;
+  /** Bytes that it may take in a commit. */
+  readonly bytes: number;
+  readonly settle: Settle<AppendResult>;
+}
+
+export interface DeleteOperation {
+  readonly kind: 'delete';
+  readonly streams: readonly [Stream];
+  /** The run, or null for the whole stream. */
+  readonly runId: string | null;
+  readonly identity: Identity | null;
+  readonly settle: Settle<number>;
+}
+
+/** Takes foreign content of a stream that is being loaded into the log, or ends its life. */
+export interface AdoptOperation {
+  readonly kind: 'adopt';
+  readonly streams: readonly [Stream];
+  /** What was loaded, or null where nothing is left. */
+  readonly loaded: LoadedStream | null;
+  /** The life that goes on, or null for a new one. */
+  readonly generation: number | null;
+  readonly settle: Settle<number>;
+}
+
+export type Operation = AppendOperation | DeleteOperation | AdoptOperation;

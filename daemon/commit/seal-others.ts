@@ -1,0 +1,51 @@
+/**
+ * Sealing of what is no append: deletions, and the adoption of what lies in a stream's files.
+ *
+ * @module
+ */
+import type { AdoptOperation, DeleteOperation } from './operations.js';
+import type { SealedOperation, StreamSource } from './committer.js';
+import { planDeletion } from '../streams/deletion-plan.js';
+import type { Batch } from './seal.js';
+
+/** Seals a deletion; null when there was nothing to delete and it was answered. */
+export function sealDeletion(
+  operation: DeleteOperation,
+  batch: Batch,
+  streams: Pick<StreamSource, 'remove'>,
+): SealedOperation['settle'] | null {
+  const [stream] = operation.streams;
+  const { runId, identity, settle } = operation;
+  const known = batch.firstDeletion(identity);
+  if (known !== undefined) {
+    settle.resolve(known);
+    return null;
+  }
+  const count = runId === null ? stream.index.length : stream.rowsOfRun(runId);
+  const plan = planDeletion(stream, runId);
+  if (count === 0 && plan.moved.length === 0) {
+    settle.resolve(0);
+    return null;
+  }
+  const position = batch.delete(stream, { runId, identity, count, ...plan });
+  return {
+    done: () => settle.resolve(count),
+    after: () => streams.remove(stream, { position, runId, ...plan }),
+  };
+}
+
+/** Seals the adoption of a stream's content, or the end of a life that lost its last file. */
+export function sealAdoption(operation: AdoptOperation, batch: Batch): SealedOperation['settle'] {
+  const [stream] = operation.streams;
+  const { loaded, generation, settle } = operation;
+  const life = { ...stream.name, generation: generation ?? batch.payload.nextPosition };
+  if (loaded === null) {
+    batch.payload.adoptFiles(life, { lastSeq: 0, files: [], ranges: [] });
+  } else {
+    const { lastSeq, files, ranges, fence } = loaded.content;
+    const marks = files.map(({ mark }) => mark).filter(({ length }) => length > 0);
+    batch.payload.adoptFiles(life, { lastSeq, files: marks, ranges });
+    if (fence !== null) batch.payload.fence(life, fence);
+  }
+  return { done: () => settle.resolve(life.generation) };
+}

@@ -1,0 +1,319 @@
+/**
+ * Handles appends: checks the texts, hands the operation to the committer in the order of the
+ * client's calls, and answers with what the daemon assigned.
+ *
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { EventTooLargeError, InvalidIdError, TurnTerminalError } from '../../shared/errors.js';
+import { errorToWire } from '../../shared/error-wire.js';
+import { describeIdProblem, type IdKind, isId, isNewId } from '../../shared/ids.js';
+import { type JsonScan, scanObject } from '../../shared/json-scan.js';
+import { ANSWER_FRAME_BYTES, INLINE_VALIDATION_BYTES_MAX, JSON_DEPTH_MAX, JSON_MEMBERS_MAX } from '../../shared/limits.js';
+import type { RequestOf, WireAck, WireError } from '../../shared/protocol.js';
+import type { AppendConditions, AppendResult, PreparedEvent } from '../commit/operations.js';
+import { TerminalRefusal } from '../commit/seal.js';
+import type { AckRun } from '../storage/catalog-format.js';
+import { journalFileName } from '../storage/layout.js';
+import type { Identity } from '../storage/log-records.js';
+import { readLine } from '../streams/line-reader.js';
+import type { Stream } from '../streams/stream.js';
+import type { AnswerWriter } from './answer-writer.js';
+import type { ServerContext } from './context.js';
+import { boundedText, checkText, prepareRun, prepareTurn } from './prepare-event.js';
+
+/** What an event may add to its text in the log: ids, stamp, seq and the record's own fields. */
+const EVENT_OVERHEAD_BYTES = 1_024;
+
+/** A refusal whose wire form carries more than the error. */
+export class WireRefusal extends Error {
+  readonly wire: WireError;
+
+  constructor(wire: WireError) {
+    super(wire.message);
+    this.wire = wire;
+  }
+}
+
+/** Handles the appends of one connection. */
+export class Appends {
+  readonly #context: ServerContext;
+  readonly #clientId: string;
+  /** What has to be finished before the next operation may be handed over, or null. */
+  #before: Promise<unknown> | null = null;
+
+  constructor(context: ServerContext, clientId: string) {
+    this.#context = context;
+    this.#clientId = clientId;
+  }
+
+  async turn(request: RequestOf<'turns.append'>, answer: AnswerWriter): Promise<void> {
+    const { sessionId, streamId = null } = request;
+    checkId('session', sessionId);
+    const texts = [this.#bounded(request.text)];
+    const result = await this.#inOrder(texts, (scans) => {
+      const checked = checkText(texts[0] as Uint8Array, scans[0] as JsonScan, 'turn');
+      const parts = prepareTurn(checked, sessionId, streamId);
+      const fileName = journalFileName(sessionId);
+      const stream = this.#context.table.hold({ journal: 'turns', id: sessionId });
+      const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName };
+      const kind = `turn ${sessionId} ${streamId ?? ''}`;
+      return { events: [event], conditions: this.#conditions(request, { kind, texts, unlessTerminal: request.unlessTerminal === true }) };
+    });
+    await this.#answer(result, answer);
+  }
+
+  async runs(request: RequestOf<'runs.put'>, answer: AnswerWriter): Promise<void> {
+    const { limits } = this.#context;
+    const texts = request.texts.map((text) => this.#bounded(text));
+    const bytes = texts.reduce((sum, { length }) => sum + length, 0);
+    if (bytes > limits.batchBytesMax) {
+      throw new EventTooLargeError(limits.batchBytesMax, `the batch has ${bytes} bytes, the limit is ${limits.batchBytesMax}: send smaller batches`);
+    }
+    const result = await this.#inOrder(texts, (scans) => {
+      // The batch is checked whole before a stream is touched.
+      const parts = scans.map((scan, at) => prepareRun(checkText(texts[at] as Uint8Array, scan, 'run')));
+      for (const { threadId, runId } of parts) {
+        checkId('thread', threadId);
+        checkId('run', runId);
+      }
+      const held = new Map<string, Stream>();
+      const events = parts.map((part): PreparedEvent => {
+        const { threadId, runId, ...rest } = part;
+        let stream = held.get(threadId);
+        if (stream === undefined) {
+          stream = this.#context.table.hold({ journal: 'runs', id: threadId });
+          held.set(threadId, stream);
+        }
+        return { ...rest, journal: 'runs', stream, fileName: journalFileName(runId) };
+      });
+      const kind = request.ifAbsent === true ? 'putIfAbsent' : 'put';
+      return { events, conditions: this.#conditions(request, { kind, texts, ifAbsent: request.ifAbsent === true }) };
+    });
+    await this.#answer(result, answer);
+  }
+
+  /** Hands a deletion over after all operations before it. */
+  async delete(name: Stream['name'], runId: string | null, identity: { number?: number; lowest?: number }): Promise<number> {
+    await this.#before;
+    const { table, committer } = this.#context;
+    const stream = table.hold(name);
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        committer.enqueue({
+          kind: 'delete',
+          streams: [stream],
+          runId,
+          identity: this.#identity(identity),
+          settle: { resolve, reject },
+        });
+      });
+    } finally {
+      table.release(stream);
+    }
+  }
+
+  /**
+   * Prepares an append and enqueues it. What takes time before that holds up the operations
+   * that the client called later, so they are sealed in call order.
+   */
+  async #inOrder(texts: readonly Uint8Array[], prepare: (scans: readonly JsonScan[]) => Prepared): Promise<AppendResult> {
+    const isLarge = texts.some(({ length }) => length > INLINE_VALIDATION_BYTES_MAX);
+    if (this.#before === null && !isLarge) {
+      const prepared = prepare(texts.map(scanInline));
+      if (!needsLook(prepared)) return await this.#enqueue(prepared);
+      return await this.#later(async () => prepared);
+    }
+    return await this.#later(async () => prepare(await this.#scanAll(texts)));
+  }
+
+  async #later(prepare: () => Promise<Prepared>): Promise<AppendResult> {
+    const before = this.#before;
+    const turn = (async (): Promise<{ readonly done: Promise<AppendResult> }> => {
+      await before;
+      const prepared = await prepare();
+      await this.#checkNewIds(prepared);
+      const done = this.#enqueue(prepared);
+      // Wrapped, so that the next operation waits for the hand-over and not for the answer.
+      return { done };
+    })();
+    const handedOver = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#before = handedOver;
+    void handedOver.then(() => {
+      if (this.#before === handedOver) this.#before = null;
+    });
+    return await (await turn).done;
+  }
+
+  async #enqueue({ events, conditions }: Prepared): Promise<AppendResult> {
+    const { table, committer } = this.#context;
+    const streams = [...new Set(events.map(({ stream }) => stream))];
+    try {
+      return await new Promise<AppendResult>((resolve, reject) => {
+        committer.enqueue({ kind: 'append', streams, events, conditions, bytes: bytesOf(events), settle: { resolve, reject } });
+      });
+    } catch (error) {
+      throw error instanceof TerminalRefusal ? await this.#terminal(error) : error;
+    } finally {
+      for (const stream of streams) table.release(stream);
+    }
+  }
+
+  #scanAll(texts: readonly Uint8Array[]): Promise<readonly JsonScan[]> {
+    return Promise.all(
+      texts.map(async (text) => {
+        if (text.length <= INLINE_VALIDATION_BYTES_MAX) return scanInline(text);
+        const result = await this.#context.scanLane.run({ kind: 'text', text });
+        if (result.kind !== 'text') throw new Error('the scan lane answered another task');
+        return result.scan;
+      }),
+    );
+  }
+
+  /** An id that is too long to be new is appended to only where it exists. */
+  async #checkNewIds({ events }: Prepared): Promise<void> {
+    const { table } = this.#context;
+    try {
+      for (const { stream, fileName } of events) {
+        const { name } = stream;
+        await table.ready(stream);
+        const kind = name.journal === 'turns' ? 'session' : 'thread';
+        if (!isNewId(kind, name.id) && stream.files.length === 0) throw new InvalidIdError(describeIdProblem(kind, name.id));
+        const runId = fileName.slice(0, -'.jsonl'.length);
+        if (name.journal === 'runs' && !isNewId('run', runId) && stream.file(fileName) === undefined) {
+          throw new InvalidIdError(describeIdProblem('run', runId));
+        }
+      }
+    } catch (error) {
+      for (const stream of new Set(events.map(({ stream }) => stream))) table.release(stream);
+      throw error;
+    }
+  }
+
+  async #terminal({ stream, terminal }: TerminalRefusal): Promise<WireRefusal> {
+    const { files } = this.#context;
+    const found =
+      'row' in terminal
+        ? { text: await readLine(files, stream.files, stream.index.row(terminal.row)), seq: stream.index.seqAt(terminal.row) }
+        : { text: terminal.line, seq: terminal.seq };
+    const message = `the turn ended with the event of seq ${found.seq}; nothing was written`;
+    return new WireRefusal(errorToWire(new TurnTerminalError({}, message), found));
+  }
+
+  async #answer(result: AppendResult, answer: AnswerWriter): Promise<void> {
+    switch (result.kind) {
+      case 'appended': {
+        const acks = result.assigned.map(({ seq, generation, position, createdAtUs, turnId }): WireAck => ({
+          seq,
+          generation,
+          position,
+          ...(createdAtUs === null ? {} : { createdAtUs }),
+          ...(turnId === null ? {} : { turnId }),
+        }));
+        return answer.end({ acks, created: true });
+      }
+      case 'present': {
+        const { stream, generation, row } = result;
+        const { seq } = stream.index.row(row);
+        const text = await readLine(this.#context.files, stream.files, stream.index.row(row));
+        return answer.end({ acks: [{ seq, generation, position: 0, text }], created: false });
+      }
+      case 'duplicate':
+        for (const run of result.runs) await this.#duplicate(run, answer);
+        return answer.end({ duplicate: true, created: true });
+      default:
+        return result satisfies never;
+    }
+  }
+
+  /** The first result of an append that was sent again; its lines may be deleted since. */
+  async #duplicate(run: AckRun, answer: AnswerWriter): Promise<void> {
+    const { table, files } = this.#context;
+    const { journal, id, generation, firstSeq, firstPosition, count } = run;
+    const stream = table.hold({ journal, id });
+    try {
+      await table.ready(stream);
+      let acks: WireAck[] = [];
+      let bytes = 0;
+      for (let at = 0; at < count; at += 1) {
+        const seq = firstSeq + at;
+        const row = stream.index.firstFrom(seq);
+        const isThere = stream.generation === generation && row < stream.index.length && stream.index.seqAt(row) === seq;
+        const text = isThere ? await readLine(files, stream.files, stream.index.row(row)) : null;
+        acks.push({ seq, generation, position: firstPosition + at, text });
+        bytes += (text?.length ?? 0) + 64;
+        if (bytes < ANSWER_FRAME_BYTES) continue;
+        await answer.part({ acks });
+        acks = [];
+        bytes = 0;
+      }
+      if (acks.length > 0) await answer.part({ acks });
+    } finally {
+      table.release(stream);
+    }
+  }
+
+  #bounded(text: Uint8Array): Uint8Array {
+    return boundedText(text, this.#context.limits.eventBytesMax);
+  }
+
+  #conditions(
+    request: { number?: number; lowest?: number; expectedSeq?: number; idempotencyKey?: string },
+    more: { readonly kind: string; readonly texts: readonly Uint8Array[]; readonly unlessTerminal?: boolean; readonly ifAbsent?: boolean },
+  ): AppendConditions {
+    const key = request.idempotencyKey ?? null;
+    return {
+      expectedSeq: request.expectedSeq ?? null,
+      unlessTerminal: more.unlessTerminal ?? false,
+      ifAbsent: more.ifAbsent ?? false,
+      identity: this.#identity(request),
+      key,
+      fingerprint: key === null ? null : fingerprint(more.kind, more.texts),
+    };
+  }
+
+  #identity({ number, lowest }: { number?: number; lowest?: number }): Identity | null {
+    return number === undefined ? null : { clientId: this.#clientId, number, lowest: lowest ?? number };
+  }
+}
+
+interface Prepared {
+  readonly events: readonly PreparedEvent[];
+  readonly conditions: AppendConditions;
+}
+
+function scanInline(text: Uint8Array): JsonScan {
+  return scanObject(text, { depthMax: JSON_DEPTH_MAX, membersMax: JSON_MEMBERS_MAX });
+}
+
+/** Whether an id is too long to be created, so that it has to be looked up first. */
+function needsLook({ events }: Prepared): boolean {
+  return events.some(({ stream: { name }, fileName }) =>
+    name.journal === 'turns'
+      ? !isNewId('session', name.id)
+      : !isNewId('thread', name.id) || !isNewId('run', fileName.slice(0, -'.jsonl'.length)),
+  );
+}
+
+/** Sixteen bytes that stand for what was asked. */
+function fingerprint(kind: string, texts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash('sha256').update(kind);
+  for (const text of texts) hash.update(`\n${text.length}\n`).update(text);
+  return Uint8Array.from(hash.digest().subarray(0, 16));
+}
+
+function bytesOf(events: readonly PreparedEvent[]): number {
+  return events.reduce(
+    (sum, event) => sum + (event.journal === 'turns' ? event.text : event.head).length + EVENT_OVERHEAD_BYTES,
+    0,
+  );
+}
+
+/** @throws InvalidIdError when `id` cannot name anything */
+export function checkId(kind: IdKind, id: string): void {
+  if (!isId(kind, id)) throw new InvalidIdError(describeIdProblem(kind, id));
+}
+

@@ -1,0 +1,255 @@
+/**
+ * One client's connection: frames in, answers out, within limits. A client that does not follow
+ * the protocol loses its connection; one that sends more than its window is read more slowly.
+ *
+ * States: greeting → serving → closed; draining refuses new calls and waits for those accepted.
+ *
+ * @module
+ */
+import type { Socket } from 'node:net';
+import { DrainingError, EventLogError, ProtocolError, ProtocolVersionError } from '../../shared/errors.js';
+import { errorToWire } from '../../shared/error-wire.js';
+import { encodeFrame, FrameDecoder } from '../../shared/frame-codec.js';
+import {
+  BATCH_EVENTS_MAX,
+  CONNECTION_BYTES_MAX,
+  CONNECTION_CALLS_MAX,
+  CONNECTION_UNSENT_BYTES_MAX,
+  FRAME_DEPTH_MAX,
+  FRAME_ITEMS_MAX,
+  HELLO_TIMEOUT_MS,
+} from '../../shared/limits.js';
+import { PROTOCOL_VERSION, type Welcome, type WireError } from '../../shared/protocol.js';
+import { AnswerWriter } from './answer-writer.js';
+import { WireRefusal } from './appends.js';
+import type { ServerContext } from './context.js';
+import type { ByteBudget } from './byte-budget.js';
+import { checkHello, checkRequest, isRequestType } from './request-schemas.js';
+import { Router } from './router.js';
+
+type State = 'greeting' | 'serving' | 'draining' | 'closed';
+
+/** What a connection is served with. */
+export interface ConnectionOptions {
+  readonly context: ServerContext;
+  /** Request bytes in flight in the whole daemon. */
+  readonly budget: ByteBudget;
+  readonly onClose: () => void;
+  readonly onProblem: (reason: string) => void;
+}
+
+/** One connection. */
+export class Connection {
+  readonly #socket: Socket;
+  readonly #options: ConnectionOptions;
+  readonly #decoder: FrameDecoder;
+  #state: State = 'greeting';
+  #router: Router | null = null;
+  #calls = 0;
+  #bytes = 0;
+  #outgoing: Uint8Array[] = [];
+  #outgoingBytes = 0;
+  #flushing = false;
+  #drains: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
+  #idle: (() => void)[] = [];
+  readonly #greetingTimer: NodeJS.Timeout;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#decoder = new FrameDecoder({
+      frameBytesMax: options.context.limits.frameBytesMax,
+      itemsMax: FRAME_ITEMS_MAX,
+      depthMax: FRAME_DEPTH_MAX,
+    });
+    this.#greetingTimer = setTimeout(() => this.#drop('it did not say hello in time'), HELLO_TIMEOUT_MS);
+    socket.on('data', (chunk) => {
+      this.#decoder.push(chunk);
+      this.#read();
+    });
+    socket.on('drain', () => this.#wakeDrains());
+    // A connection that breaks ends like one that closes.
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#closed());
+  }
+
+  /** Refuses new calls and resolves when all that were accepted are answered and sent. */
+  async drain(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'draining';
+    this.send({ type: 'draining' });
+    if (this.#calls > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#flush();
+    await new Promise<void>((resolve) => {
+      if (this.#socket.destroyed) resolve();
+      else this.#socket.end(resolve);
+    });
+    this.#socket.destroy();
+  }
+
+  /** Sends a frame with the others of this turn of the event loop. */
+  send(message: object): void {
+    if (this.#socket.destroyed) return;
+    const frame = encodeFrame(message);
+    this.#outgoing.push(frame);
+    this.#outgoingBytes += frame.length;
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** Resolves when little enough waits to be sent; rejects when the client is gone. */
+  async drained(): Promise<void> {
+    if (this.#outgoingBytes >= CONNECTION_UNSENT_BYTES_MAX) this.#flush();
+    if (this.#socket.destroyed) throw new ClientGone();
+    if (this.#outgoingBytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX) return;
+    await new Promise<void>((resolve, reject) => this.#drains.push({ resolve, reject }));
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    const frames = this.#outgoing;
+    this.#outgoing = [];
+    this.#outgoingBytes = 0;
+    const [first] = frames;
+    if (first === undefined || this.#socket.destroyed) return;
+    this.#socket.write(frames.length === 1 ? first : Buffer.concat(frames));
+  }
+
+  #read(): void {
+    const { budget } = this.#options;
+    while (this.#state !== 'closed') {
+      if (!this.#hasWindow()) {
+        this.#socket.pause();
+        return;
+      }
+      const next = this.#decoder.next();
+      if (next.kind === 'broken') return this.#drop(next.reason);
+      if (next.kind === 'incomplete') {
+        this.#socket.resume();
+        return;
+      }
+      budget.take(next.bytes);
+      this.#bytes += next.bytes;
+      this.#message(next.message, next.bytes);
+    }
+  }
+
+  #hasWindow(): boolean {
+    if (this.#calls >= CONNECTION_CALLS_MAX || this.#bytes >= CONNECTION_BYTES_MAX) return false;
+    return this.#options.budget.hasRoom(() => this.#read());
+  }
+
+  #message(message: Readonly<Record<string, unknown>>, bytes: number): void {
+    if (this.#router === null) {
+      this.#release(bytes);
+      this.#greet(message);
+      return;
+    }
+    const { type, id } = message;
+    if (!isRequestType(type) || typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
+      this.#release(bytes);
+      this.#unknown(type, id);
+      return;
+    }
+    this.#calls += 1;
+    this.#serve(this.#router, message, { type, id })
+      .catch((error: unknown) => this.#refuse(id, error))
+      .finally(() => {
+        this.#calls -= 1;
+        this.#release(bytes);
+        if (this.#calls === 0) for (const resolve of this.#idle.splice(0)) resolve();
+        if (this.#socket.isPaused()) this.#read();
+      });
+  }
+
+  async #serve(
+    router: Router,
+    message: Readonly<Record<string, unknown>>,
+    of: { readonly type: Parameters<typeof checkRequest>[0]; readonly id: number },
+  ): Promise<void> {
+    if (this.#state === 'draining') throw new DrainingError('the daemon is stopping; nothing was written, try again on its next start');
+    await router.route(checkRequest(of.type, message), new AnswerWriter(this, of.id));
+  }
+
+  #greet(message: Readonly<Record<string, unknown>>): void {
+    const hello = checkHello(message);
+    if (hello === null) return this.#drop('the first message must be a hello');
+    clearTimeout(this.#greetingTimer);
+    if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
+      const ours = `this daemon speaks protocol ${PROTOCOL_VERSION}, the client ${hello.protocolMin} to ${hello.protocolMax}`;
+      this.send({ type: 'hello', error: errorToWire(new ProtocolVersionError(ours)) });
+      this.#flush();
+      this.#socket.end();
+      return;
+    }
+    const { context } = this.#options;
+    this.#router = new Router(context, hello.clientId);
+    if (this.#state === 'greeting') this.#state = 'serving';
+    this.send({
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      version: context.version,
+      capabilities: ['turns', 'runs'],
+      epoch: context.epoch,
+      limits: {
+        eventBytesMax: context.limits.eventBytesMax,
+        batchBytesMax: context.limits.batchBytesMax,
+        batchEventsMax: BATCH_EVENTS_MAX,
+        frameBytesMax: context.limits.frameBytesMax,
+        callsInFlightMax: CONNECTION_CALLS_MAX,
+        bytesInFlightMax: CONNECTION_BYTES_MAX,
+      },
+      known: context.retries.knows(hello.clientId),
+    } satisfies Welcome);
+  }
+
+  /** A message that is no request of this protocol: answered if it can be, else the end. */
+  #unknown(type: unknown, id: unknown): void {
+    if (typeof id !== 'number' || !Number.isSafeInteger(id)) return this.#drop('a message has no id');
+    const shown = typeof type === 'string' ? JSON.stringify(type.slice(0, 80)) : typeof type;
+    this.#refuse(id, new ProtocolError(`unknown request type ${shown}`));
+  }
+
+  #refuse(id: number, error: unknown): void {
+    if (error instanceof ClientGone) return;
+    this.send({ id, error: wireError(error, this.#options.onProblem) });
+  }
+
+  #release(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#options.budget.release(bytes);
+  }
+
+  /** Ends the connection of a client that does not follow the protocol. */
+  #drop(reason: string): void {
+    if (this.#state === 'closed') return;
+    this.#options.onProblem(reason);
+    this.send({ id: 0, error: errorToWire(new ProtocolError(`the connection is closed: ${reason}`)) });
+    this.#flush();
+    this.#state = 'closed';
+    this.#socket.destroySoon();
+  }
+
+  #wakeDrains(): void {
+    for (const { resolve } of this.#drains.splice(0)) resolve();
+  }
+
+  #closed(): void {
+    clearTimeout(this.#greetingTimer);
+    this.#state = 'closed';
+    for (const { reject } of this.#drains.splice(0)) reject(new ClientGone());
+    this.#options.onClose();
+  }
+}
+
+/** The client left before its answer was sent; there is nobody to tell. */
+class ClientGone extends Error {}
+
+function wireError(error: unknown, onProblem: (reason: string) => void): WireError {
+  if (error instanceof WireRefusal) return error.wire;
+  if (error instanceof EventLogError) return errorToWire(error);
+  const message = error instanceof Error ? error.message : String(error);
+  onProblem(error instanceof Error ? (error.stack ?? message) : message);
+  return { code: 'STORAGE_FAILED', message: `the daemon failed: ${message}`, outcome: 'unknown' };
+}

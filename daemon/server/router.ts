@@ -1,0 +1,67 @@
+/**
+ * From a checked request to its handler.
+ *
+ * @module
+ */
+import type { Request } from '../../shared/protocol.js';
+import type { AnswerWriter } from './answer-writer.js';
+import { Appends } from './appends.js';
+import type { ServerContext } from './context.js';
+import { Reads, sessionName, threadName } from './reads.js';
+import { checkId } from './appends.js';
+
+/** Routes the requests of one connection. */
+export class Router {
+  readonly #context: ServerContext;
+  readonly #appends: Appends;
+  readonly #reads: Reads;
+
+  constructor(context: ServerContext, clientId: string) {
+    this.#context = context;
+    this.#appends = new Appends(context, clientId);
+    this.#reads = new Reads(context);
+  }
+
+  /** Handles a request; a refusal is thrown. */
+  async route(request: Request, answer: AnswerWriter): Promise<void> {
+    switch (request.type) {
+      case 'turns.append':
+        return await this.#appends.turn(request, answer);
+      case 'turns.read':
+        return await this.#reads.turns(request, answer);
+      case 'turns.states':
+        return await this.#reads.states(request, answer);
+      case 'turns.pending':
+        return await this.#reads.pending(request, answer);
+      case 'turns.sessionIds':
+        return await this.#reads.sessionIds(answer);
+      case 'turns.head':
+        return await this.#reads.head(sessionName(request.sessionId), answer);
+      case 'turns.delete':
+        return answer.end({ count: await this.#appends.delete(sessionName(request.sessionId), null, request) });
+      case 'runs.put':
+        return await this.#appends.runs(request, answer);
+      case 'runs.listMessages':
+        return await this.#reads.listMessages(request, answer);
+      case 'runs.listEvents':
+        return await this.#reads.listEvents(request, answer);
+      case 'runs.listMessagesByRun':
+        return await this.#reads.listMessagesByRun(request, answer);
+      case 'runs.countMessages':
+        return await this.#reads.countMessages(request.threadId, answer);
+      case 'runs.threadIds':
+        return await this.#reads.threadIds(answer);
+      case 'runs.head':
+        return await this.#reads.head(threadName(request.threadId), answer);
+      case 'runs.deleteByThread':
+        return answer.end({ count: await this.#appends.delete(threadName(request.threadId), null, request) });
+      case 'runs.deleteByRun':
+        checkId('run', request.runId);
+        return answer.end({ count: await this.#appends.delete(threadName(request.threadId), request.runId, request) });
+      case 'stats':
+        return answer.end({ stats: this.#context.stats() });
+      default:
+        return request satisfies never;
+    }
+  }
+}

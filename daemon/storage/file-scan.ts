@@ -1,0 +1,217 @@
+/**
+ * Reads a journal file line by line: which lines are events and what they say, which are
+ * malformed, and where the accounted content ends. Runs on worker threads.
+ *
+ * @module
+ */
+import { fstatSync, readSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import type { Journal } from '../../shared/events.js';
+import { MALFORMED_RAW_BYTES_MAX } from '../../shared/limits.js';
+import { lineFacts, type RowKind, rowKindKey } from './line-facts.js';
+import type { FileMark } from './log-records.js';
+
+const LF = 0x0a;
+const CHUNK_BYTES = 4 * 1024 * 1024;
+const ROWS_START = 64;
+
+/** A malformed line of a file. */
+export interface ScannedDamage {
+  readonly line: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly raw: string;
+  /** Whether it is the end of the file, without an LF. */
+  readonly torn: boolean;
+}
+
+/** The events of a scanned range as columns, so that they cross threads without copying. */
+export interface ScannedRows {
+  readonly count: number;
+  readonly offsets: Float64Array;
+  readonly lengths: Uint32Array;
+  /** NaN where the line has no seq, -1 where it has one that is unusable. */
+  readonly seqs: Float64Array;
+  readonly createdAts: Float64Array;
+  /** Indexes into `kindTable`. */
+  readonly kinds: Uint32Array;
+  readonly kindTable: readonly RowKind[];
+}
+
+/** What a scan of a file from an offset to its end found. */
+export interface FileScan {
+  readonly size: number;
+  /** The file up to its last whole line, or to its end where that is an event without an LF. */
+  readonly mark: FileMark;
+  /** Whether the byte before the file's end is an LF (or the file is empty). */
+  readonly endsWithLf: boolean;
+  readonly rows: ScannedRows;
+  readonly damage: readonly ScannedDamage[];
+}
+
+/** Where a scan begins: at a line's start, with the number of LFs before it. */
+export interface ScanStart {
+  readonly offset: number;
+  readonly lines: number;
+}
+
+/** Grows columns of rows. */
+class RowColumns {
+  count = 0;
+  #offsets = new Float64Array(ROWS_START);
+  #lengths = new Uint32Array(ROWS_START);
+  #seqs = new Float64Array(ROWS_START);
+  #createdAts = new Float64Array(ROWS_START);
+  #kinds = new Uint32Array(ROWS_START);
+  readonly #kindTable: RowKind[] = [];
+  readonly #kindIndex: Map<string, number> = new Map();
+
+  add(offset: number, length: number, facts: { seq: number | null; createdAt: number; kind: RowKind }): void {
+    const at = this.count;
+    if (at === this.#offsets.length) this.#grow();
+    this.#offsets[at] = offset;
+    this.#lengths[at] = length;
+    this.#seqs[at] = facts.seq ?? Number.NaN;
+    this.#createdAts[at] = facts.createdAt;
+    this.#kinds[at] = this.#kindOf(facts.kind);
+    this.count += 1;
+  }
+
+  finish(): ScannedRows {
+    return {
+      count: this.count,
+      offsets: this.#offsets,
+      lengths: this.#lengths,
+      seqs: this.#seqs,
+      createdAts: this.#createdAts,
+      kinds: this.#kinds,
+      kindTable: this.#kindTable,
+    };
+  }
+
+  #kindOf(kind: RowKind): number {
+    const key = rowKindKey(kind);
+    const known = this.#kindIndex.get(key);
+    if (known !== undefined) return known;
+    const index = this.#kindTable.length;
+    this.#kindIndex.set(key, index);
+    this.#kindTable.push(kind);
+    return index;
+  }
+
+  #grow(): void {
+    const size = this.#offsets.length * 2;
+    this.#offsets = copied(new Float64Array(size), this.#offsets);
+    this.#lengths = copied(new Uint32Array(size), this.#lengths);
+    this.#seqs = copied(new Float64Array(size), this.#seqs);
+    this.#createdAts = copied(new Float64Array(size), this.#createdAts);
+    this.#kinds = copied(new Uint32Array(size), this.#kinds);
+  }
+}
+
+function copied<T extends Float64Array | Uint32Array>(target: T, source: T): T {
+  target.set(source);
+  return target;
+}
+
+/**
+ * Scans a file from a line's start to its end.
+ *
+ * @param fd a descriptor that can be read
+ * @param name the file's name, for its mark
+ */
+export function scanFile(fd: number, journal: Journal, name: string, start: ScanStart): FileScan {
+  const rows = new RowColumns();
+  const damage: ScannedDamage[] = [];
+  const size = fstatSync(fd).size;
+  let lines = start.lines;
+  let accounted = start.offset;
+  let last = { start: start.offset, length: 0, checksum: 0 };
+  const end = eachLine(fd, start.offset, size, (line, offset, terminated) => {
+    const length = line.length + (terminated ? 1 : 0);
+    const facts = isBlank(line) ? undefined : lineFacts(journal, line);
+    if (facts === null) damage.push(damaged(line, lines + 1, offset, !terminated));
+    else if (facts !== undefined) rows.add(offset, line.length, facts);
+    if (terminated) lines += 1;
+    if (!terminated && facts === null) return;
+    accounted = offset + length;
+    last = { start: offset, length, checksum: crc32(line) };
+  });
+  return {
+    size,
+    mark: {
+      name,
+      length: accounted,
+      lines,
+      lastLineLength: last.length,
+      lastLineChecksum: last.checksum,
+    },
+    endsWithLf: end,
+    rows: rows.finish(),
+    damage,
+  };
+}
+
+/**
+ * Calls back for each line between two offsets. The line is a view that is valid during the call.
+ *
+ * @returns whether the range ends with an LF, or is empty
+ */
+export function eachLine(
+  fd: number,
+  from: number,
+  to: number,
+  visit: (line: Buffer, offset: number, terminated: boolean) => void,
+): boolean {
+  let carried: Buffer = Buffer.alloc(0);
+  let at = from;
+  while (at < to) {
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - at));
+    const read = readSync(fd, chunk, 0, chunk.length, at);
+    if (read === 0) break;
+    const bytes = carried.length === 0 ? chunk.subarray(0, read) : Buffer.concat([carried, chunk.subarray(0, read)]);
+    const base = at - carried.length;
+    let start = 0;
+    // What was carried holds no LF, so a long line is not searched again and again.
+    let lf = bytes.indexOf(LF, carried.length);
+    while (lf !== -1) {
+      visit(bytes.subarray(start, lf), base + start, true);
+      start = lf + 1;
+      lf = bytes.indexOf(LF, start);
+    }
+    carried = bytes.subarray(start);
+    at += read;
+  }
+  if (carried.length === 0) return true;
+  visit(carried, at - carried.length, false);
+  return false;
+}
+
+/** Whether a line holds nothing but white space that JSON knows. */
+export function isBlank(line: Uint8Array): boolean {
+  for (const byte of line) {
+    if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0d) return false;
+  }
+  return true;
+}
+
+/** Whether a file still has, up to a mark's length, the last line that the mark knows. */
+export function matchesMark(fd: number, mark: FileMark): boolean {
+  if (fstatSync(fd).size < mark.length) return false;
+  if (mark.lastLineLength === 0) return true;
+  const bytes = Buffer.allocUnsafe(mark.lastLineLength);
+  const read = readSync(fd, bytes, 0, bytes.length, mark.length - bytes.length);
+  if (read !== bytes.length) return false;
+  const lineEnd = bytes.at(-1) === LF ? bytes.length - 1 : bytes.length;
+  return crc32(bytes.subarray(0, lineEnd)) === mark.lastLineChecksum;
+}
+
+function damaged(line: Buffer, number: number, offset: number, torn: boolean): ScannedDamage {
+  return {
+    line: number,
+    offset,
+    length: line.length,
+    raw: line.subarray(0, MALFORMED_RAW_BYTES_MAX).toString('utf8'),
+    torn,
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * The one owner of descriptors of journal files. Only it opens files for writing.
+ *
+ * A dirty file keeps the descriptor that wrote it until a checkpoint has synced it: the kernel
+ * reports a failed write-back to that descriptor alone. Clean files are closed, least recently
+ * used first, but never while somebody reads.
+ *
+ * @module
+ */
+import { closeSync, constants, fstatSync, open as openCallback, rmdirSync, unlinkSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { LRUCache } from 'lru-cache';
+import type { Modes } from '../storage/disk.js';
+import type { JournalFile } from './journal-file.js';
+
+const open = promisify(openCallback);
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+
+/** The descriptors of all journal files. */
+export class FileTable {
+  readonly #modes: Modes;
+  readonly #idle: LRUCache<JournalFile, true>;
+  readonly #dirty: Set<JournalFile> = new Set();
+  readonly #dirtyFolders: Set<string> = new Set();
+  /** Reads under way, by descriptor. */
+  readonly #readers: Map<number, number> = new Map();
+  /** Descriptors that their last reader closes. */
+  readonly #leaving: Set<number> = new Set();
+  #dirtySinceMs = 0;
+
+  /** @param idleMax clean files that are kept open */
+  constructor(modes: Modes, idleMax: number) {
+    this.#modes = modes;
+    this.#idle = new LRUCache({
+      max: idleMax,
+      dispose: (_, file, reason) => {
+        if (reason === 'evict') this.#close(file);
+      },
+    });
+  }
+
+  get dirty(): ReadonlySet<JournalFile> {
+    return this.#dirty;
+  }
+
+  get dirtyFolders(): ReadonlySet<string> {
+    return this.#dirtyFolders;
+  }
+
+  /** When the first write was that no checkpoint has synced, in milliseconds since 1970. */
+  get dirtySinceMs(): number {
+    return this.#dirtySinceMs;
+  }
+
+  /**
+   * Opens a file for appending, creating it and its folders where they are absent.
+   *
+   * @param folders the folders that may be absent, outermost first
+   */
+  async openForAppend(file: JournalFile, folders: readonly string[]): Promise<void> {
+    const created: string[] = [];
+    for (const folder of folders) {
+      if (!(await this.#makeFolder(folder))) continue;
+      created.push(folder);
+      this.#dirtyFolders.add(dirname(folder));
+    }
+    const flags = O_RDWR | O_APPEND | O_NOFOLLOW;
+    let fd: number;
+    try {
+      fd = await open(file.path, flags | O_CREAT | O_EXCL, this.#modes.file);
+      file.created = true;
+      file.createdFolders = created;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      fd = await open(file.path, flags);
+    }
+    const { dev, ino, size } = fstatSync(fd);
+    file.identity ??= { dev, ino };
+    if (file.created) {
+      file.size = size;
+      this.#dirtyFolders.add(dirname(file.path));
+    }
+    file.fd = fd;
+    this.#idle.set(file, true);
+  }
+
+  /** Takes a file that is about to be written out of reach of eviction. */
+  markDirty(file: JournalFile, nowMs: number): void {
+    if (this.#dirty.size === 0) this.#dirtySinceMs = nowMs;
+    this.#idle.delete(file);
+    this.#dirty.add(file);
+    file.dirty = true;
+    file.writes += 1;
+    file.created = false;
+    file.createdFolders = [];
+  }
+
+  /** A checkpoint has synced these files as they were at these counts of writes. */
+  synced(files: readonly { readonly file: JournalFile; readonly writes: number }[], folders: readonly string[], nowMs: number): void {
+    for (const { file, writes } of files) {
+      if (file.writes !== writes) continue;
+      file.dirty = false;
+      this.#dirty.delete(file);
+      if (file.fd !== null) this.#idle.set(file, true);
+    }
+    for (const folder of folders) this.#dirtyFolders.delete(folder);
+    this.#dirtySinceMs = nowMs;
+  }
+
+  /** Removes a file that was created for an append which was refused. */
+  discard(file: JournalFile): void {
+    if (!file.created || file.fd === null || file.size > 0) return;
+    this.forget(file);
+    unlinkSync(file.path);
+    for (const folder of [...file.createdFolders].reverse()) {
+      try {
+        rmdirSync(folder);
+      } catch {
+        // Another append needs the folder meanwhile.
+        break;
+      }
+    }
+    file.created = false;
+    file.createdFolders = [];
+  }
+
+  /** Closes a file that was deleted or is no longer known. */
+  forget(file: JournalFile): void {
+    this.#idle.delete(file);
+    this.#dirty.delete(file);
+    this.#close(file);
+  }
+
+  /** Runs a step with a descriptor that can be read; it is not closed meanwhile. */
+  async reading<T>(file: JournalFile, step: (fd: number) => Promise<T>): Promise<T> {
+    if (file.fd === null) {
+      const fd = await open(file.path, O_RDONLY | O_NOFOLLOW);
+      try {
+        return await step(fd);
+      } finally {
+        closeSync(fd);
+      }
+    }
+    this.#idle.get(file);
+    const { fd } = file;
+    this.#readers.set(fd, (this.#readers.get(fd) ?? 0) + 1);
+    try {
+      return await step(fd);
+    } finally {
+      this.#doneReading(fd);
+    }
+  }
+
+  /** Closes everything. */
+  close(): void {
+    for (const file of [...this.#dirty, ...this.#idle.keys()]) this.#close(file);
+    this.#dirty.clear();
+    this.#idle.clear();
+  }
+
+  #close(file: JournalFile): void {
+    const { fd } = file;
+    file.fd = null;
+    if (fd === null) return;
+    if (this.#readers.has(fd)) this.#leaving.add(fd);
+    else closeSync(fd);
+  }
+
+  #doneReading(fd: number): void {
+    const left = (this.#readers.get(fd) ?? 1) - 1;
+    if (left > 0) {
+      this.#readers.set(fd, left);
+      return;
+    }
+    this.#readers.delete(fd);
+    if (this.#leaving.delete(fd)) closeSync(fd);
+  }
+
+  async #makeFolder(folder: string): Promise<boolean> {
+    try {
+      await mkdir(folder, { mode: this.#modes.folder });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
+    }
+  }
+}

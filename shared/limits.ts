@@ -1,0 +1,150 @@
+/**
+ * Every limit of eventlogd, in one place, with its unit in its name.
+ *
+ * @module
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Largest JSON text of one event, in bytes, unless configured otherwise. */
+export const EVENT_BYTES_DEFAULT: number = 16 * MIB;
+/** Largest value that the event limit can be configured to, in bytes. */
+export const EVENT_BYTES_CEILING: number = 64 * MIB;
+/** Most events in one batch. */
+export const BATCH_EVENTS_MAX = 10_000;
+/** Largest sum of the texts of one batch, in bytes; never under the event's limit. */
+export const BATCH_BYTES_DEFAULT: number = 32 * MIB;
+/** What a wire frame may hold beyond the texts of its batch, in bytes. */
+export const FRAME_OVERHEAD_BYTES: number = 1 * MIB;
+/** Most msgpack items in one wire frame, counted before it is decoded. */
+export const FRAME_ITEMS_MAX = 262_144;
+/** Deepest nesting of one wire frame. */
+export const FRAME_DEPTH_MAX = 16;
+/** Deepest nesting of an event's JSON: readers in other languages recurse. */
+export const JSON_DEPTH_MAX = 512;
+/** Most members of an event's top-level object. */
+export const JSON_MEMBERS_MAX = 10_000;
+/** Largest group commit, in bytes of its texts. */
+export const COMMIT_BYTES_DEFAULT: number = 64 * MIB;
+/** Segment sizes that can be configured, in bytes. */
+export const SEGMENT_BYTES_MIN: number = 256 * KIB;
+export const SEGMENT_BYTES_MAX: number = 128 * MIB;
+/** A segment holds at least this many of the largest commits. */
+export const SEGMENT_COMMITS_MIN = 2;
+/** Segments are zero-filled ahead of the writer in steps of this size, in bytes. */
+export const SEGMENT_FILL_BYTES: number = 1 * MIB;
+/** Zero-filled room of the log that only deletions may use, in bytes. */
+export const DELETE_RESERVE_BYTES: number = 16 * KIB;
+/** Log that stays on disk for readers of old positions, in bytes, unless configured otherwise. */
+export const LOG_RETENTION_BYTES_DEFAULT: number = 1024 * MIB;
+/** Log written since the last checkpoint that starts the next one, in bytes. */
+export const CHECKPOINT_LOG_BYTES: number = 64 * MIB;
+/** Age of the first dirty write that starts a checkpoint, in milliseconds. */
+export const CHECKPOINT_AGE_MS = 30_000;
+/** Dirty journal files that start a checkpoint. */
+export const DIRTY_FILES_MAX = 4_096;
+/** Journal files that are kept open without being dirty. */
+export const IDLE_FILES_MAX = 1_024;
+/** Descriptors that sockets, the log and everything else may need beside journal files. */
+export const DESCRIPTORS_RESERVED = 256;
+/** Streams whose state and index are kept in memory. */
+export const OPEN_STREAMS_MAX = 20_000;
+/** Memory of all stream indexes together, in bytes. */
+export const INDEX_BYTES_MAX: number = 512 * MIB;
+/** Adopted ranges of one stream; beyond it the stream is fenced. */
+export const ADOPTED_RANGES_MAX = 100_000;
+/** Rows of equal seq that one page may hold beyond its limit; beyond it the stream is fenced. */
+export const EQUAL_SEQ_ROWS_MAX = 1_000;
+/** Bytes of a malformed line that are reported. */
+export const MALFORMED_RAW_BYTES_MAX: number = 64 * KIB;
+/** Texts larger than this are validated off the main thread, in bytes. */
+export const INLINE_VALIDATION_BYTES_MAX: number = 1 * MIB;
+/** Calls in flight on one connection. */
+export const CONNECTION_CALLS_MAX = 1_024;
+/** Request bytes in flight on one connection. */
+export const CONNECTION_BYTES_MAX: number = 64 * MIB;
+/** Request bytes in flight in the whole daemon. */
+export const DAEMON_BYTES_MAX: number = 256 * MIB;
+/** Connections of one daemon. */
+export const CONNECTIONS_MAX = 4_096;
+/** Pending connections that the kernel queues for the daemon. */
+export const LISTEN_BACKLOG = 4_096;
+/** Time that a connection may take to say hello, in milliseconds. */
+export const HELLO_TIMEOUT_MS = 10_000;
+/** Rows of an answer are gathered into frames of about this size, in bytes. */
+export const ANSWER_FRAME_BYTES: number = 256 * KIB;
+/** Unsent answer bytes of one connection past which the daemon stops producing more. */
+export const CONNECTION_UNSENT_BYTES_MAX: number = 1 * MIB;
+/** Calls and bytes that a client queues beyond the window that the daemon announces. */
+export const CLIENT_QUEUE_CALLS_MAX = 10_000;
+export const CLIENT_QUEUE_BYTES_MAX: number = 64 * MIB;
+/** Most event types that one query can ask for. */
+export const EVENT_TYPES_MAX = 10_000;
+/** Longest idempotency key, in bytes. */
+export const IDEMPOTENCY_KEY_BYTES_MAX = 128;
+/** Idempotency keys are remembered for at least this long, in milliseconds … */
+export const IDEMPOTENCY_KEY_AGE_MS: number = 24 * 60 * 60 * 1000;
+/** … and the newest ones longer than that, up to this many … */
+export const IDEMPOTENCY_KEYS_MIN = 100_000;
+/** … but never more than this many, oldest forgotten first. */
+export const IDEMPOTENCY_KEYS_MAX = 1_000_000;
+/** Clients whose results are kept, oldest forgotten first. */
+export const CLIENTS_REMEMBERED_MAX = 16_384;
+/** Bytes of foreign lines that one commit takes into the log. */
+export const ADOPT_BYTES_MAX: number = 4 * MIB;
+/** A client's results are kept for at least this long after it left, in milliseconds. */
+export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
+/** Longest path of a Unix socket, in bytes: longer ones are cut silently by the system. */
+export const SOCKET_PATH_BYTES_MAX = 107;
+/** Longest new ids, in characters. */
+export const SESSION_ID_LENGTH_MAX = 200;
+export const THREAD_ID_LENGTH_MAX = 64;
+export const RUN_ID_LENGTH_MAX = 128;
+/** Longest name of a journal file that exists already, in characters (its ending included). */
+export const FILE_NAME_LENGTH_MAX = 255;
+/** How far a stream's last `created_at` may be ahead of the wall clock and still be repeated. */
+export const CREATED_AT_AHEAD_US: number = 60 * 60 * 1_000_000;
+
+/** The limits that depend on configuration. All in bytes. */
+export interface SizeLimits {
+  readonly eventBytesMax: number;
+  readonly batchBytesMax: number;
+  readonly commitBytesMax: number;
+  readonly frameBytesMax: number;
+  readonly segmentBytes: number;
+}
+
+/**
+ * Derives the limits on sizes from the two that can be configured, so that event ≤ batch ≤ commit,
+ * two commits fit a segment, and a wire frame holds a batch.
+ *
+ * @param segmentBytes size of a commit-log segment
+ * @param eventBytes largest event asked for
+ * @throws RangeError when a value lies outside its allowed range
+ */
+export function sizeLimits(
+  segmentBytes: number = SEGMENT_BYTES_MAX,
+  eventBytes: number = EVENT_BYTES_DEFAULT,
+): SizeLimits {
+  if (segmentBytes < SEGMENT_BYTES_MIN || segmentBytes > SEGMENT_BYTES_MAX) {
+    throw new RangeError(
+      `segment bytes must be from ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_MAX}, got ${segmentBytes}`,
+    );
+  }
+  if (eventBytes < KIB || eventBytes > EVENT_BYTES_CEILING) {
+    throw new RangeError(
+      `event bytes must be from ${KIB} to ${EVENT_BYTES_CEILING}, got ${eventBytes}`,
+    );
+  }
+  const commitBytesMax = Math.min(COMMIT_BYTES_DEFAULT, segmentBytes / SEGMENT_COMMITS_MIN);
+  const eventBytesMax = Math.min(eventBytes, commitBytesMax);
+  const batchBytesMax = Math.min(Math.max(BATCH_BYTES_DEFAULT, eventBytesMax), commitBytesMax);
+  return {
+    eventBytesMax,
+    batchBytesMax,
+    commitBytesMax,
+    frameBytesMax: batchBytesMax + FRAME_OVERHEAD_BYTES,
+    segmentBytes,
+  };
+}

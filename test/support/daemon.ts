@@ -1,0 +1,90 @@
+/** The real daemon as a process of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
+
+const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
+const RETRY_MS = 10;
+
+export interface DaemonProcess {
+  readonly dir: string;
+  readonly socketPath: string;
+  readonly process: ChildProcess;
+  /** Everything it has written so far. */
+  readonly output: () => string;
+  /** Sends a signal and waits for its end. */
+  readonly kill: (signal: NodeJS.Signals) => Promise<number | null>;
+  /** Ends it with SIGTERM and waits for its exit code. */
+  readonly stop: () => Promise<number | null>;
+}
+
+export interface DaemonOptions {
+  readonly dir?: string;
+  readonly args?: readonly string[];
+}
+
+/** A folder with a short path: sockets have little room. */
+export async function makeFolder(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp('/tmp/el-');
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Starts a daemon and waits until it listens; it ends with the test. */
+export async function startDaemonProcess(
+  t: ExecutionContext,
+  options: DaemonOptions = {},
+): Promise<DaemonProcess> {
+  const dir = options.dir ?? join(await makeFolder(t), 'd');
+  const child = spawn(process.execPath, [PROGRAM, 'start', '--dir', dir, ...(options.args ?? [])], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  const gather = (chunk: Buffer): void => {
+    output += chunk.toString();
+  };
+  child.stdout.on('data', gather);
+  child.stderr.on('data', gather);
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  const kill = async (signal: NodeJS.Signals): Promise<number | null> => {
+    child.kill(signal);
+    return await ended;
+  };
+  t.teardown(() => kill('SIGKILL'));
+  const socketPath = await listening(dir, child, () => output);
+  return {
+    dir,
+    socketPath,
+    process: child,
+    output: () => output,
+    kill,
+    stop: () => kill('SIGTERM'),
+  };
+}
+
+async function listening(dir: string, child: ChildProcess, output: () => string): Promise<string> {
+  for (;;) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`the daemon ended with ${child.exitCode ?? child.signalCode}: ${output()}`);
+    }
+    const path = await readFile(join(dir, '.eventlogd', 'endpoint'), 'utf8').catch(() => '');
+    if (path !== '' && (await accepts(path.trim()))) return path.trim();
+    await sleep(RETRY_MS);
+  }
+}
+
+async function accepts(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = createConnection({ path });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
