@@ -4,15 +4,20 @@
  * @module
  */
 import { ProtocolError } from '../shared/errors.js';
-import type { MalformedLine } from '../shared/events.js';
+import type { MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
 import type { Answer, WireAck, WireRow } from '../shared/protocol.js';
+import { decodeText } from './event-text.js';
+import type { EventPlace } from './records.js';
 
-/** A row whose text is whole. */
-export type WholeRow = Omit<WireRow, 'text'> & { readonly text: Uint8Array };
+/** A row with the event that its text is. */
+export type EventRow = Omit<WireRow, 'text'> & { readonly event: TurnEvent | RunEvent };
+
+/** Makes the record of a line. */
+type ReadLine = (line: string, place: EventPlace) => TurnEvent | RunEvent;
 
 /** An answer whose frames have all come. */
 export interface WholeAnswer {
-  readonly rows: readonly WholeRow[];
+  readonly rows: readonly EventRow[];
   readonly malformed: readonly MalformedLine[];
   readonly ids: readonly string[];
   readonly acks: readonly WireAck[];
@@ -29,13 +34,21 @@ interface SplitRow {
   readonly parts: Uint8Array[];
 }
 
-/** Collects the frames of one answer, in the order they come. */
+/**
+ * Collects the frames of one answer, in the order they come. Rows are read as they come, so that a
+ * long answer never holds up the event loop at its end.
+ */
 export class AnswerCollector {
-  readonly #rows: WholeRow[] = [];
+  readonly #readLine: ReadLine;
+  readonly #rows: EventRow[] = [];
   readonly #malformed: MalformedLine[] = [];
   readonly #ids: string[] = [];
   readonly #acks: WireAck[] = [];
   #split: SplitRow | null = null;
+
+  constructor(readLine: ReadLine) {
+    this.#readLine = readLine;
+  }
 
   /**
    * Takes the next frame.
@@ -72,11 +85,15 @@ export class AnswerCollector {
       if (isLastSplit && index === rows.length - 1) {
         this.#split = { row: begun?.row ?? row, parts: [...(begun?.parts ?? []), text] };
       } else if (begun === null) {
-        this.#rows.push({ ...row, text });
+        this.#addRow(row, text);
       } else {
-        this.#rows.push({ ...begun.row, text: Buffer.concat([...begun.parts, text]) });
+        this.#addRow(begun.row, Buffer.concat([...begun.parts, text]));
       }
     }
+  }
+
+  #addRow({ text: _text, ...row }: WireRow, text: Uint8Array): void {
+    this.#rows.push({ ...row, event: this.#readLine(decodeText(text), row) });
   }
 }
 

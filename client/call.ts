@@ -6,6 +6,7 @@
 import { AbortedError, type Outcome, TimeoutError } from '../shared/errors.js';
 import type { RequestOf, RequestType } from '../shared/protocol.js';
 import { AnswerCollector, type WholeAnswer } from './answer.js';
+import { runEventOf, turnEventOf } from './records.js';
 
 /** An absent field may be written as `undefined`: frames leave it out. */
 type Fields<Message> = {
@@ -57,7 +58,7 @@ export class Call {
   /** At least the bytes of its frame. */
   readonly bytes: number;
   #state: CallState = 'unsent';
-  #collector = new AnswerCollector();
+  #collector: AnswerCollector;
   #end: CallEnd | null;
 
   constructor(id: number, request: Submission, number: number | null, end: CallEnd) {
@@ -65,6 +66,7 @@ export class Call {
     this.request = request;
     this.number = number;
     this.bytes = frameBytesOf(request);
+    this.#collector = collectorFor(request);
     this.#end = end;
   }
 
@@ -86,7 +88,7 @@ export class Call {
       throw new Error(`call ${this.id} cannot go from ${this.#state} to ${next}`);
     }
     // What a lost connection left of an answer is no part of the next one.
-    if (next === 'unsent') this.#collector = new AnswerCollector();
+    if (next === 'unsent') this.#collector = collectorFor(this.request);
     this.#state = next;
   }
 
@@ -96,6 +98,10 @@ export class Call {
     this.#end = null;
     return end;
   }
+}
+
+function collectorFor({ type }: Submission): AnswerCollector {
+  return new AnswerCollector(type.startsWith('turns.') ? turnEventOf : runEventOf);
 }
 
 const NEXT: Readonly<Record<CallState, readonly CallState[]>> = {

@@ -18,6 +18,7 @@ import type { WholeAnswer } from './answer.js';
 import { Backoff } from './backoff.js';
 import type { Submission } from './call.js';
 import { describePlace, findSocket, type Place } from './endpoint.js';
+import { Flusher } from './flusher.js';
 import { isPassing, Link, type LinkHandlers } from './link.js';
 import { RequestTable } from './request-table.js';
 import type { CallOptions, ConnectionListeners, ConnectionState } from './types.js';
@@ -37,8 +38,6 @@ interface Opening {
   readonly reject: (error: Error) => void;
 }
 
-/** Bytes that are gathered for one write. */
-const WRITE_BYTES = 64 * 1024;
 /** A daemon that is there is given this long to answer hello, whatever `waitMs` says. */
 const HELLO_TIMEOUT_MIN_MS = 1_000;
 
@@ -70,6 +69,7 @@ export class Connection {
   readonly #listeners: ConnectionListeners;
   readonly #clientId = randomBytes(16).toString('hex');
   readonly #table = new RequestTable(NO_LIMITS, () => this.#describe());
+  readonly #flusher = new Flusher(this.#table, () => (this.#state === 'ready' ? this.#link : null));
   readonly #backoff = new Backoff();
   #state: ConnectionState = 'connecting';
   #link: Link | null = null;
@@ -77,7 +77,6 @@ export class Connection {
   #opening: Opening | null = null;
   #closing: Promise<void> | null = null;
   #attemptTimer: NodeJS.Timeout | undefined;
-  #isFlushDue = false;
   #socketPath: string;
   #lastError: Error | null = null;
 
@@ -129,7 +128,7 @@ export class Connection {
       timeoutMs: options.timeoutMs ?? this.#settings.timeoutMs,
       signal: options.signal,
     });
-    this.#requestFlush();
+    this.#flusher.request();
     return await answer;
   }
 
@@ -159,24 +158,24 @@ export class Connection {
   }
 
   async #attempt(): Promise<void> {
-    let path: string;
     try {
-      path = await findSocket(this.#settings.place);
+      const path = await findSocket(this.#settings.place);
+      // The client may have been closed meanwhile.
+      if (this.#state === 'closed') return;
+      this.#socketPath = path;
+      this.#link = this.#linkTo(path);
     } catch (error) {
       this.#attemptFailed(error as Error);
-      return;
     }
-    // The client may have been closed meanwhile.
-    if (this.#state === 'closed') return;
-    this.#socketPath = path;
-    const waitMs = (this.#opening?.deadline ?? Number.POSITIVE_INFINITY) - performance.now();
-    this.#link = new Link(
+  }
+
+  #linkTo(path: string): Link {
+    const { clientName } = this.#settings;
+    const restMs = (this.#opening?.deadline ?? Number.POSITIVE_INFINITY) - performance.now();
+    const timeoutMs = Math.min(HELLO_TIMEOUT_MS, Math.max(restMs, HELLO_TIMEOUT_MIN_MS));
+    return new Link(
       path,
-      {
-        clientId: this.#clientId,
-        clientName: this.#settings.clientName,
-        timeoutMs: Math.min(HELLO_TIMEOUT_MS, Math.max(waitMs, HELLO_TIMEOUT_MIN_MS)),
-      },
+      { clientId: this.#clientId, clientName, timeoutMs },
       this.#linkHandlers(),
     );
   }
@@ -186,7 +185,7 @@ export class Connection {
       onConnected: () => this.#moveTo('handshaking'),
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onMessage: (message) => this.#onMessage(message),
-      onWritable: () => this.#requestFlush(),
+      onWritable: () => this.#flusher.request(),
       onEnd: (error) => this.#onLinkEnd(error),
     };
   }
@@ -234,7 +233,7 @@ export class Connection {
     this.#opening = null;
     if (opening === null) this.#listeners.reconnect();
     else opening.resolve();
-    this.#requestFlush();
+    this.#flusher.request();
   }
 
   #onMessage(message: Readonly<Record<string, unknown>>): void {
@@ -245,7 +244,7 @@ export class Connection {
         this.#link?.end(new ProtocolError(`the daemon answered call ${id}, which is not sent`));
       } else {
         if (effect === 'refused-draining') this.#drain();
-        if (this.#table.hasUnsent) this.#requestFlush();
+        if (this.#table.hasUnsent) this.#flusher.request();
       }
     } else if (type === 'draining') {
       this.#drain();
@@ -295,32 +294,6 @@ export class Connection {
       throw new Error(`the connection cannot go from ${this.#state} to ${next}`);
     }
     this.#state = next;
-  }
-
-  /** One flush a tick: calls made in the same turn of the event loop share a write. */
-  #requestFlush(): void {
-    if (this.#isFlushDue) return;
-    this.#isFlushDue = true;
-    process.nextTick(() => {
-      this.#isFlushDue = false;
-      if (this.#state === 'ready' && this.#link !== null) this.#flush(this.#link);
-    });
-  }
-
-  #flush(link: Link): void {
-    while (link.isWritable) {
-      const frames: Uint8Array[] = [];
-      let bytes = 0;
-      while (bytes < WRITE_BYTES) {
-        const frame = this.#table.takeNext();
-        if (frame === null) break;
-        frames.push(frame);
-        bytes += frame.length;
-      }
-      const [first] = frames;
-      if (first === undefined) return;
-      link.write(frames.length === 1 ? first : Buffer.concat(frames, bytes));
-    }
   }
 
   #describe(): string {

@@ -15,8 +15,7 @@ import {
   requireString,
 } from './arguments.js';
 import type { Connection } from './connection.js';
-import { decodeText, encodeEvent } from './event-text.js';
-import { runEventOf } from './records.js';
+import { encodeEvent } from './event-text.js';
 import { putRunTexts, withPlace } from './run-appends.js';
 import type {
   AppendOptions,
@@ -252,5 +251,5 @@ function requirePage<Options extends MessageListOptions | EventListOptions>(
 }
 
 function runEventsOf(answer: WholeAnswer): RunEvent[] {
-  return answer.rows.map((row) => runEventOf(decodeText(row.text), row));
+  return answer.rows.map(({ event }) => event as RunEvent);
 }

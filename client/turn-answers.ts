@@ -5,19 +5,17 @@
  */
 import { ProtocolError } from '../shared/errors.js';
 import type { TurnEvent } from '../shared/events.js';
-import type { WholeRow } from './answer.js';
-import { decodeText } from './event-text.js';
-import { turnEventOf } from './records.js';
+import type { EventRow } from './answer.js';
 import type { PendingTurn, TurnCollision, TurnStates } from './types.js';
 
 /** Rows `state`, one a turn, and rows `collision`, those of one turn in their order. */
-export function turnStatesOf(rows: readonly WholeRow[]): TurnStates {
+export function turnStatesOf(rows: readonly EventRow[]): TurnStates {
   // Turn ids are data: without a prototype `__proto__` and `constructor` are keys like any other.
   const states = Object.create(null) as Record<string, TurnEvent>;
   const collisions = new Map<string, TurnCollision>();
   for (const row of rows) {
     const turnId = requireLabel(row.turnId);
-    const event = turnEventOf(decodeText(row.text), row);
+    const event = row.event as TurnEvent;
     if (row.label === 'collision') {
       const collision = collisions.get(turnId) ?? { turnId, events: [] };
       collision.events.push(event);
@@ -30,15 +28,15 @@ export function turnStatesOf(rows: readonly WholeRow[]): TurnStates {
 }
 
 /** Rows `submitted` and `latest` of each pending turn; the former may be missing. */
-export function pendingTurnsOf(rows: readonly WholeRow[]): PendingTurn[] {
+export function pendingTurnsOf(rows: readonly EventRow[]): PendingTurn[] {
   const pending = new Map<
     string,
-    { submitted: TurnEvent | null; row: WholeRow; latest: TurnEvent }
+    { submitted: TurnEvent | null; row: EventRow; latest: TurnEvent }
   >();
   for (const row of rows) {
     // No id holds a line feed.
     const key = `${requireLabel(row.sessionId)}\n${requireLabel(row.turnId)}`;
-    const event = turnEventOf(decodeText(row.text), row);
+    const event = row.event as TurnEvent;
     const turn = pending.get(key) ?? { submitted: null, row, latest: event };
     if (row.label === 'submitted') turn.submitted = event;
     else turn.latest = event;

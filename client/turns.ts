@@ -6,11 +6,9 @@
 
 import type { Cursor } from '../shared/cursor.js';
 import type { NewTurnEvent, TurnEvent } from '../shared/events.js';
-import type { WholeRow } from './answer.js';
 import { requireCallOptions, requireId, requireInteger, requireString } from './arguments.js';
 import type { Connection } from './connection.js';
-import { decodeText, encodeEvent } from './event-text.js';
-import { turnEventOf } from './records.js';
+import { encodeEvent } from './event-text.js';
 import { pendingTurnsOf, turnStatesOf } from './turn-answers.js';
 import { appendTurnText } from './turn-appends.js';
 import type {
@@ -94,7 +92,7 @@ export class TurnJournal {
     return {
       sessionId,
       generation: answer.head?.generation ?? answer.rows[0]?.generation ?? 0,
-      events: answer.rows.map(turnEventOfRow),
+      events: answer.rows.map(({ event }) => event as TurnEvent),
       malformed: [...answer.malformed],
     };
   }
@@ -172,8 +170,4 @@ export class TurnJournal {
     const answer = await this.#connection.submit({ type: 'turns.delete', sessionId }, options);
     return answer.count ?? 0;
   }
-}
-
-function turnEventOfRow(row: WholeRow): TurnEvent {
-  return turnEventOf(decodeText(row.text), row);
 }
