@@ -64,7 +64,8 @@ export function checkConfig(config: DaemonConfig): CheckedConfig {
   const socketPath = config.socketPath ?? process.env['EVENTLOGD_SOCKET'];
   const complete: Static<typeof Schema> = {
     dir,
-    socketPath: socketPath === undefined ? join(dir, '.eventlogd', 'eventlogd.sock') : resolve(socketPath),
+    socketPath:
+      socketPath === undefined ? join(dir, '.eventlogd', 'eventlogd.sock') : resolve(socketPath),
     socketMode: config.socketMode ?? 0o600,
     fileMode: config.fileMode ?? 0o600,
     segmentBytes: config.segmentBytes ?? SEGMENT_BYTES_MAX,

@@ -10,14 +10,26 @@ import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { FormatVersionError, LogCorruptError, StorageFailedError } from '../shared/errors.js';
-import { DESCRIPTORS_RESERVED, DIRTY_FILES_MAX, IDLE_FILES_MAX, sizeLimits } from '../shared/limits.js';
+import {
+  DESCRIPTORS_RESERVED,
+  DIRTY_FILES_MAX,
+  IDLE_FILES_MAX,
+  sizeLimits,
+} from '../shared/limits.js';
 import { Checkpointer } from './commit/checkpointer.js';
 import { Committer } from './commit/committer.js';
 import { Lane } from './commit/lanes.js';
 import { LogTail } from './commit/log-tail.js';
 import { Retries } from './commit/retries.js';
 import { type CheckedConfig, checkConfig, type DaemonConfig, folderMode } from './config.js';
-import { boundedRetention, checkFormat, prepareDirectory, removeLeftovers, usableSocketPath, writeEndpoint } from './directory.js';
+import {
+  boundedRetention,
+  checkFormat,
+  prepareDirectory,
+  removeLeftovers,
+  usableSocketPath,
+  writeEndpoint,
+} from './directory.js';
 import { type DirectoryLock, lockDirectory } from './directory-lock.js';
 import { createLogger } from './logger.js';
 import type { Recovered, RecoveryTask } from './recovery/recover.js';
@@ -30,16 +42,18 @@ import { type Layout, layoutOf } from './storage/layout.js';
 import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
 import { StreamTable } from './streams/stream-table.js';
+import { packageVersion } from './version.js';
 import type { CheckpointDone, CheckpointTask } from './workers/checkpoint.worker.js';
 import type { CommitResult, CommitTask } from './workers/commit-task.js';
 import type { Failure, Result } from './workers/failure.js';
 import type { RecoveryResult } from './workers/recovery.worker.js';
 import type { ScanResult, ScanTask } from './workers/scan.worker.js';
 import type { SegmentResult, SegmentTask } from './workers/segment.worker.js';
-import { packageVersion } from './version.js';
 
 /** How a daemon ended. */
-export type DaemonEnd = { readonly kind: 'stopped' } | { readonly kind: 'failed'; readonly message: string };
+export type DaemonEnd =
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'failed'; readonly message: string };
 
 /** A daemon that runs. */
 export interface Daemon {
@@ -69,7 +83,9 @@ export interface Daemon {
  */
 export async function startDaemon(config: DaemonConfig = {}): Promise<Daemon> {
   if (cluster.isWorker) {
-    throw new Error('eventlogd must not run as a cluster worker: start it in fork mode, one instance');
+    throw new Error(
+      'eventlogd must not run as a cluster worker: start it in fork mode, one instance',
+    );
   }
   const checked = checkConfig(config);
   const layout = layoutOf(checked.dir);
@@ -104,7 +120,10 @@ async function recover(task: RecoveryTask): Promise<Recovered> {
       case 'format':
         throw new FormatVersionError(result.message);
       case 'failed':
-        throw new StorageFailedError(`recovery failed: ${result.failure.path}: ${result.failure.message}`, 'not-committed');
+        throw new StorageFailedError(
+          `recovery failed: ${result.failure.path}: ${result.failure.message}`,
+          'not-committed',
+        );
       default:
         return result satisfies never;
     }
@@ -151,7 +170,8 @@ class RunningDaemon implements Daemon {
     this.closed = new Promise((resolve) => {
       this.#end = resolve;
     });
-    const onError = (error: Error): void => this.#fatal({ phase: 'write', code: 'THREAD', path: '', message: error.message });
+    const onError = (error: Error): void =>
+      this.#fatal({ phase: 'write', code: 'THREAD', path: '', message: error.message });
     this.#lanes = {
       commit: new Lane('commit.worker.js', onError),
       segments: new Lane('segment.worker.js', onError),
@@ -165,9 +185,15 @@ class RunningDaemon implements Daemon {
     const state = decodeCatalogFrame(recovered.catalog);
     catalog.restore(state);
     retries.restore(state);
-    const dirtyFilesMax = Math.max(16, Math.min(DIRTY_FILES_MAX, openFilesMax() - DESCRIPTORS_RESERVED - IDLE_FILES_MAX));
+    const dirtyFilesMax = Math.max(
+      16,
+      Math.min(DIRTY_FILES_MAX, openFilesMax() - DESCRIPTORS_RESERVED - IDLE_FILES_MAX),
+    );
     const modes = { file: config.fileMode, folder: folderMode(config.fileMode) };
-    this.#files = new FileTable(modes, Math.min(IDLE_FILES_MAX, Math.max(16, Math.floor(openFilesMax() / 4))));
+    this.#files = new FileTable(
+      modes,
+      Math.min(IDLE_FILES_MAX, Math.max(16, Math.floor(openFilesMax() / 4))),
+    );
     this.#log = new LogTail({
       layout,
       lane: this.#lanes.segments,
@@ -203,7 +229,8 @@ class RunningDaemon implements Daemon {
       commitBytesMax: limits.commitBytesMax,
       onFatal: (failure) => this.#fatal(failure),
       onCommitted: () => this.#checkpointer.consider(),
-      onHealth: (health, reason) => options.logger[health === 'ok' ? 'info' : 'error']({ health, reason }, `health: ${health}`),
+      onHealth: (health, reason) =>
+        options.logger[health === 'ok' ? 'info' : 'error']({ health, reason }, `health: ${health}`),
     });
     this.#table.attach(this.#committer);
     this.#checkpointer = new Checkpointer({
@@ -247,7 +274,8 @@ class RunningDaemon implements Daemon {
   async start(): Promise<this> {
     const { layout, recovered, logger } = this.#options;
     const noSpare = await this.#log.prepareSpare();
-    if (noSpare !== null) logger.error({ failure: noSpare }, 'no room for the next segment of the commit log');
+    if (noSpare !== null)
+      logger.error({ failure: noSpare }, 'no room for the next segment of the commit log');
     await restoreBehind(recovered.behind, this.#table, this.#committer);
     await this.#listener.listen();
     writeEndpoint(layout, this.socketPath);
@@ -268,7 +296,8 @@ class RunningDaemon implements Daemon {
     await this.#committer.idle();
     const failure = await this.#checkpointer.stop();
     if (failure !== null || this.#committer.health === 'files-behind') {
-      const message = failure?.message ?? 'lines of journal files had no room; they are in the commit log';
+      const message =
+        failure?.message ?? 'lines of journal files had no room; they are in the commit log';
       await this.#cease({ kind: 'failed', message: `the last checkpoint failed: ${message}` });
       return;
     }

@@ -7,7 +7,16 @@
  *
  * @module
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { tryLock } from 'fs-native-extensions';
 import { LockHeldError } from '../shared/errors.js';
 

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+
 import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { FormatVersionError } from '../shared/errors.js';
@@ -50,7 +51,10 @@ export function checkFormat(layout: Layout): void {
 export function usableSocketPath(wanted: string, dir: string): string {
   if (Buffer.byteLength(wanted) <= SOCKET_PATH_BYTES_MAX) return wanted;
   const name = createHash('sha256').update(dir).digest('hex').slice(0, 16);
-  const folder = join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), `eventlogd-${process.getuid?.() ?? 0}`);
+  const folder = join(
+    process.env['XDG_RUNTIME_DIR'] ?? tmpdir(),
+    `eventlogd-${process.getuid?.() ?? 0}`,
+  );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return join(folder, `${name}.sock`);
 }

@@ -12,7 +12,9 @@ import { addStart } from './commands/start.js';
 import { packageVersion } from './version.js';
 
 const program = new Command('eventlogd')
-  .description('one daemon per journal directory: orders, commits and serves the event journals of chat backends')
+  .description(
+    'one daemon per journal directory: orders, commits and serves the event journals of chat backends',
+  )
   .version(packageVersion())
   .exitOverride();
 for (const add of [addStart, addRecover, addConfig]) add(program);

@@ -28,7 +28,8 @@ export async function restoreBehind(
     let offset = at;
     for (const { seq, line, stream: life } of events) {
       const facts = lineFacts(name.journal, Buffer.from(line));
-      if (facts === null) throw new Error(`the commit log holds a line of ${stream.key} that is no event`);
+      if (facts === null)
+        throw new Error(`the commit log holds a line of ${stream.key} that is no event`);
       const { kind, createdAt } = facts;
       stream.generation = life.generation;
       const createdAtUs = name.journal === 'turns' ? Math.floor(createdAt * 1_000_000) : createdAt;

@@ -6,7 +6,18 @@
 import * as errors from './errors.js';
 import type { WireError } from './protocol.js';
 
-const FACTS = ['path', 'limitBytes', 'actualSeq', 'reason', 'cursor', 'generation', 'earliest', 'file', 'offset', 'pid'];
+const FACTS = [
+  'path',
+  'limitBytes',
+  'actualSeq',
+  'reason',
+  'cursor',
+  'generation',
+  'earliest',
+  'file',
+  'offset',
+  'pid',
+];
 
 /** The wire form of an error. A `TurnTerminalError`'s event travels as the exact line in `text`. */
 export function errorToWire(
@@ -94,7 +105,10 @@ export function errorFromWire(
     case 'LOG_CORRUPT':
       return new errors.LogCorruptError(text('file'), number('offset'), message);
     case 'LOCK_HELD':
-      return new errors.LockHeldError(typeof wire['pid'] === 'number' ? wire['pid'] : null, message);
+      return new errors.LockHeldError(
+        typeof wire['pid'] === 'number' ? wire['pid'] : null,
+        message,
+      );
     default:
       return new errors.ProtocolError(`${String(wire.code)}: ${message}`, outcome);
   }

@@ -56,7 +56,11 @@ export abstract class EventLogError extends Error {
 
   constructor(
     message: string,
-    facts: { readonly outcome?: Outcome; readonly retryable?: boolean; readonly cause?: unknown } = {},
+    facts: {
+      readonly outcome?: Outcome;
+      readonly retryable?: boolean;
+      readonly cause?: unknown;
+    } = {},
   ) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
     this.name = new.target.name;

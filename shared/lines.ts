@@ -98,7 +98,9 @@ export function composeRunHead(
   for (const [key, absent] of RUN_KEYS) {
     const member = members.get(key);
     const isDefault = member === undefined || (key === 'metadata' && member.kind === 'null');
-    parts.push(encoder.encode(`${parts.length === 0 ? '{' : ', '}"${key}": ${isDefault ? absent : ''}`));
+    parts.push(
+      encoder.encode(`${parts.length === 0 ? '{' : ', '}"${key}": ${isDefault ? absent : ''}`),
+    );
     if (!isDefault) parts.push(text.subarray(member.valueStart, member.valueEnd));
   }
   return concat(parts);

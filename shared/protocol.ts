@@ -54,14 +54,21 @@ interface OfRun extends OfThread {
 /** The fields of every request beside `type` and `id`, by type. */
 interface RequestFields {
   'turns.append': OfSession &
-    AppendOptions & { readonly text: Uint8Array; readonly streamId?: string; readonly unlessTerminal?: boolean };
+    AppendOptions & {
+      readonly text: Uint8Array;
+      readonly streamId?: string;
+      readonly unlessTerminal?: boolean;
+    };
   'turns.read': OfSession & { readonly afterSeq?: number; readonly limit?: number };
   'turns.states': OfSession;
   'turns.pending': { readonly sessionId?: string; readonly limit?: number };
   'turns.sessionIds': object;
   'turns.head': OfSession;
   'turns.delete': OfSession & Identified;
-  'runs.put': AppendOptions & { readonly texts: readonly Uint8Array[]; readonly ifAbsent?: boolean };
+  'runs.put': AppendOptions & {
+    readonly texts: readonly Uint8Array[];
+    readonly ifAbsent?: boolean;
+  };
   'runs.listMessages': OfThread & PageOptions;
   'runs.listEvents': OfRun & {
     readonly eventTypes?: readonly string[];
@@ -80,7 +87,10 @@ interface RequestFields {
 
 export type RequestType = keyof RequestFields;
 /** A request: its type, the number that its answers repeat, and its fields. */
-export type RequestOf<T extends RequestType> = { readonly type: T; readonly id: number } & RequestFields[T];
+export type RequestOf<T extends RequestType> = {
+  readonly type: T;
+  readonly id: number;
+} & RequestFields[T];
 export type Request = { [T in RequestType]: RequestOf<T> }[RequestType];
 
 /** What the daemon tells a client that it accepts, in the answer to `hello`. */

@@ -12,7 +12,10 @@ import { printRecord } from './output.js';
 export function addConfig(program: Command): void {
   withDaemonOptions(program.command('config'))
     .description('print the configuration that start would use, checked')
-    .addHelpText('after', '\nExamples:\n  eventlogd config\n  eventlogd config --segment-bytes 1m --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  eventlogd config\n  eventlogd config --segment-bytes 1m --json',
+    )
     .action((options: CommonOptions) => {
       const config = checkConfig(configOf(options));
       const octal = (mode: number): string => `0${mode.toString(8)}`;

@@ -19,7 +19,9 @@ export const EXIT = {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof FailureError) return EXIT.ioError;
   if (!(error instanceof EventLogError)) {
-    return typeof (error as NodeJS.ErrnoException).syscall === 'string' ? EXIT.ioError : EXIT.findings;
+    return typeof (error as NodeJS.ErrnoException).syscall === 'string'
+      ? EXIT.ioError
+      : EXIT.findings;
   }
   switch (error.code) {
     case 'LOG_CORRUPT':

@@ -18,10 +18,17 @@ export interface OfflineDirectory {
 }
 
 /** @throws LockHeldError while a daemon, or another offline command, uses the directory */
-export async function offline<T>(options: CommonOptions, step: (directory: OfflineDirectory) => T | Promise<T>): Promise<T> {
+export async function offline<T>(
+  options: CommonOptions,
+  step: (directory: OfflineDirectory) => T | Promise<T>,
+): Promise<T> {
   const config = checkConfig(configOf(options));
   const layout = layoutOf(config.dir);
-  if (!existsSync(layout.dir)) throw new InvalidArgumentError('dir', `there is no directory ${layout.dir}: give the right one with --dir`);
+  if (!existsSync(layout.dir))
+    throw new InvalidArgumentError(
+      'dir',
+      `there is no directory ${layout.dir}: give the right one with --dir`,
+    );
   prepareDirectory(layout, folderMode(config.fileMode));
   const lock = lockDirectory(layout.lock);
   try {

@@ -17,20 +17,59 @@ export interface CommonOptions extends DaemonConfig {
 /** Adds `--dir`, `--socket` and `--json`. */
 export function withCommonOptions(command: Command): Command {
   return command
-    .addOption(new Option('--dir <dir>', 'the journal directory (default: $EVENTLOGD_DIR, else ./data)'))
-    .addOption(new Option('--socket <path>', 'the socket (default: $EVENTLOGD_SOCKET, else in the directory)'))
+    .addOption(
+      new Option('--dir <dir>', 'the journal directory (default: $EVENTLOGD_DIR, else ./data)'),
+    )
+    .addOption(
+      new Option(
+        '--socket <path>',
+        'the socket (default: $EVENTLOGD_SOCKET, else in the directory)',
+      ),
+    )
     .option('--json', 'print JSON, one object a line');
 }
 
 /** Adds the options of the daemon itself. */
 export function withDaemonOptions(command: Command): Command {
   return withCommonOptions(command)
-    .addOption(new Option('--socket-mode <mode>', 'who may connect, such as 0660 (default: 0600)').argParser(parseMode))
-    .addOption(new Option('--file-mode <mode>', 'the mode of journal files (default: 0600)').argParser(parseMode))
-    .addOption(new Option('--segment-bytes <bytes>', 'size of a commit-log segment, 256k to 128m (default: 128m)').argParser(parseBytes))
-    .addOption(new Option('--log-retention-bytes <bytes>', 'commit log kept for readers (default: 1g)').argParser(parseBytes))
-    .addOption(new Option('--event-bytes-max <bytes>', 'largest event, at most 64m (default: 16m)').argParser(parseBytes))
-    .addOption(new Option('--log-level <level>', 'how much is logged').choices(['fatal', 'error', 'warn', 'info', 'debug', 'silent']));
+    .addOption(
+      new Option('--socket-mode <mode>', 'who may connect, such as 0660 (default: 0600)').argParser(
+        parseMode,
+      ),
+    )
+    .addOption(
+      new Option('--file-mode <mode>', 'the mode of journal files (default: 0600)').argParser(
+        parseMode,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--segment-bytes <bytes>',
+        'size of a commit-log segment, 256k to 128m (default: 128m)',
+      ).argParser(parseBytes),
+    )
+    .addOption(
+      new Option(
+        '--log-retention-bytes <bytes>',
+        'commit log kept for readers (default: 1g)',
+      ).argParser(parseBytes),
+    )
+    .addOption(
+      new Option(
+        '--event-bytes-max <bytes>',
+        'largest event, at most 64m (default: 16m)',
+      ).argParser(parseBytes),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'how much is logged').choices([
+        'fatal',
+        'error',
+        'warn',
+        'info',
+        'debug',
+        'silent',
+      ]),
+    );
 }
 
 /** The configuration that the options say. */
@@ -40,12 +79,14 @@ export function configOf(options: CommonOptions): DaemonConfig {
 }
 
 function parseMode(text: string): number {
-  if (!/^0?[0-7]{3}$/.test(text)) throw new InvalidArgumentError('give an octal mode, such as 0660');
+  if (!/^0?[0-7]{3}$/.test(text))
+    throw new InvalidArgumentError('give an octal mode, such as 0660');
   return Number.parseInt(text, 8);
 }
 
 function parseBytes(text: string): number {
   const [, digits, unit] = /^([0-9]+)([kmg]?)$/i.exec(text) ?? [];
-  if (digits === undefined || unit === undefined) throw new InvalidArgumentError('give a number of bytes, such as 65536, 256k or 128m');
+  if (digits === undefined || unit === undefined)
+    throw new InvalidArgumentError('give a number of bytes, such as 65536, 256k or 128m');
   return Number(digits) * (UNITS[unit.toLowerCase()] ?? 1);
 }

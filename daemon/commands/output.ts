@@ -22,7 +22,11 @@ export function printRecord(record: Readonly<Record<string, unknown>>, json: boo
 }
 
 /** Prints rows, each an object with the columns as keys. */
-export function printRows(columns: readonly string[], rows: readonly Readonly<Record<string, unknown>>[], json: boolean): void {
+export function printRows(
+  columns: readonly string[],
+  rows: readonly Readonly<Record<string, unknown>>[],
+  json: boolean,
+): void {
   if (!isForPeople(json)) {
     for (const row of rows) console.log(JSON.stringify(row));
     return;

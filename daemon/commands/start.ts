@@ -50,7 +50,9 @@ function announce(dir: string, socketPath: string, options: CommonOptions): void
   }
   const flag = options.dir === undefined ? '' : ` --dir ${shellQuoted(options.dir)}`;
   console.log(`eventlogd listens on ${socketPath} for ${dir} (process ${process.pid})`);
-  console.log(`try: echo '{"event":"submitted","content":"hi"}' | npx eventlog append turns s1 --json${flag}`);
+  console.log(
+    `try: echo '{"event":"submitted","content":"hi"}' | npx eventlog append turns s1 --json${flag}`,
+  );
 }
 
 function shellQuoted(text: string): string {

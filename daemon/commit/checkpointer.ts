@@ -73,7 +73,8 @@ export class Checkpointer {
   consider(): void {
     const { files, log, dirtyFilesMax } = this.#options;
     const due =
-      files.dirty.size >= dirtyFilesMax || log.bytesWritten - this.#logBytesAtLast >= CHECKPOINT_LOG_BYTES;
+      files.dirty.size >= dirtyFilesMax ||
+      log.bytesWritten - this.#logBytesAtLast >= CHECKPOINT_LOG_BYTES;
     if (due) void this.run();
     else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
   }
@@ -111,10 +112,18 @@ export class Checkpointer {
     const folders = [...files.dirtyFolders].sort((a, b) => b.length - a.length);
     const trash = this.#trash.filter(({ position }) => position <= covered);
     const changes = { ...catalog.takeChanges(), ...retries.takeChanges(), cleanStop };
-    const header = { epoch, firstPosition: committer.nextPosition, lastPosition: covered, frontier: covered };
-    const frame = (content: CatalogFrame): Uint8Array => encodeFrameOnDisk(header, encodeCatalogFrame(content));
+    const header = {
+      epoch,
+      firstPosition: committer.nextPosition,
+      lastPosition: covered,
+      frontier: covered,
+    };
+    const frame = (content: CatalogFrame): Uint8Array =>
+      encodeFrameOnDisk(header, encodeCatalogFrame(content));
     const replace =
-      this.#end.number === 0 || this.#options.replaceCatalog || this.#end.cursor > Math.max(CATALOG_BYTES_MIN, CATALOG_GROWTH * this.#bytesWhenReplaced);
+      this.#end.number === 0 ||
+      this.#options.replaceCatalog ||
+      this.#end.cursor > Math.max(CATALOG_BYTES_MIN, CATALOG_GROWTH * this.#bytesWhenReplaced);
     const result = await lane.run({
       layout,
       files: dirty.map(({ file }) => ({ fd: file.fd as number, path: file.path })),
@@ -122,7 +131,9 @@ export class Checkpointer {
       epoch,
       end: this.#end,
       changes: frame(changes),
-      everything: replace ? frame({ entries: catalog.all(), removed: [], ...retries.all(), cleanStop }) : null,
+      everything: replace
+        ? frame({ entries: catalog.all(), removed: [], ...retries.all(), cleanStop })
+        : null,
       trash: trash.map(({ path }) => path),
     });
     if (!result.ok) {

@@ -23,8 +23,8 @@ import type { Lane } from './lanes.js';
 import type { LogTail } from './log-tail.js';
 import type { AppendOperation, Operation } from './operations.js';
 import type { Retries } from './retries.js';
-import { sealAdoption, sealDeletion } from './seal-others.js';
 import { Batch, type SealedEvent } from './seal.js';
+import { sealAdoption, sealDeletion } from './seal-others.js';
 
 const PROBE_MS = 200;
 
@@ -84,7 +84,13 @@ interface FileLines {
 
 /** The committer. */
 export class Committer {
-  readonly counts: CommitCounts = { appends: 0, events: 0, commits: 0, logSyncs: 0, directorySyncs: 0 };
+  readonly counts: CommitCounts = {
+    appends: 0,
+    events: 0,
+    commits: 0,
+    logSyncs: 0,
+    directorySyncs: 0,
+  };
   readonly #options: CommitterOptions;
   readonly #behind: FilesBehind;
   #queue: Operation[] = [];
@@ -125,7 +131,9 @@ export class Committer {
   /** Takes an operation; its promise is settled when its outcome is known. */
   enqueue(operation: Operation): void {
     if (this.#state === 'failed') {
-      operation.settle.reject(new StorageFailedError('the daemon is stopping after a storage failure', 'not-committed'));
+      operation.settle.reject(
+        new StorageFailedError('the daemon is stopping after a storage failure', 'not-committed'),
+      );
       return;
     }
     this.#queue.push(operation);
@@ -198,7 +206,11 @@ export class Committer {
     let full = false;
     for (const operation of this.#queue) {
       full ||= this.#isFull(batch, operation);
-      if (full || operation.streams.some((stream) => blocked.has(stream)) || !this.#isReady(operation, batch)) {
+      if (
+        full ||
+        operation.streams.some((stream) => blocked.has(stream)) ||
+        !this.#isReady(operation, batch)
+      ) {
         waiting.push(operation);
         for (const stream of operation.streams) blocked.add(stream);
         continue;
@@ -226,7 +238,9 @@ export class Committer {
     }
     if (operation.kind === 'delete') return !batch.touches(operation.streams);
     if (this.#health !== 'ok') return true;
-    return operation.events.every(({ stream, fileName }) => this.#isFileReady(stream, fileName, batch));
+    return operation.events.every(({ stream, fileName }) =>
+      this.#isFileReady(stream, fileName, batch),
+    );
   }
 
   #isFileReady(stream: Stream, fileName: string, batch: Batch): boolean {
@@ -271,14 +285,17 @@ export class Committer {
         ? () => operation.settle.reject(sealing.error)
         : () => operation.settle.resolve(sealing.result);
     // What rests on an event that is not durable yet waits until it is.
-    if (sealing.kind === 'sealed' || rests) return { done: answer, isAppend: sealing.kind === 'sealed' };
+    if (sealing.kind === 'sealed' || rests)
+      return { done: answer, isAppend: sealing.kind === 'sealed' };
     answer();
     return null;
   }
 
   #refusal(operation: AppendOperation): Error | null {
     if (this.#health !== 'ok') {
-      return new StorageFullError(`no room on the disk (${this.#health}): ${this.#reason}; free some, the daemon goes on by itself`);
+      return new StorageFullError(
+        `no room on the disk (${this.#health}): ${this.#reason}; free some, the daemon goes on by itself`,
+      );
     }
     for (const { stream, fileName } of operation.events) {
       const file = stream.fileNamed(fileName);
@@ -327,7 +344,8 @@ export class Committer {
     if (result.kind !== 'commit') throw new Error('the commit lane answered another task');
     if (!this.#isWorking()) {
       // Something else failed meanwhile: what this batch came to is for recovery to say.
-      for (const { operation } of operations) operation.settle.reject(this.#unknown('the daemon is stopping'));
+      for (const { operation } of operations)
+        operation.settle.reject(this.#unknown('the daemon is stopping'));
       return;
     }
     if (result.logFailure !== null) return this.#logFailed(operations, result.logFailure);
@@ -398,7 +416,15 @@ export class Committer {
       const { target, stream, seq, kind, createdAt, createdAtUs } = event;
       target.generation = stream.generation;
       const file = target.file(event.fileName) as JournalFile;
-      target.add({ seq, file, offset: offsets.get(event) as number, length: event.line.length, kind, createdAt, createdAtUs });
+      target.add({
+        seq,
+        file,
+        offset: offsets.get(event) as number,
+        length: event.line.length,
+        kind,
+        createdAt,
+        createdAtUs,
+      });
     }
     for (const stream of changed) this.#options.streams.changed(stream);
     for (const stream of foreign) this.#options.streams.reload(stream);
@@ -437,7 +463,10 @@ export class Committer {
     this.#setHealth('log-full', failure.message);
     const error = isNoRoom(failure)
       ? new StorageFullError(`no room for the commit log: ${failure.message}; nothing was written`)
-      : new StorageFailedError(`the commit log cannot be written: ${failure.message}; nothing was written`, 'not-committed');
+      : new StorageFailedError(
+          `the commit log cannot be written: ${failure.message}; nothing was written`,
+          'not-committed',
+        );
     const again: Operation[] = [];
     for (const { operation } of operations) {
       if (operation.kind === 'append') {
@@ -460,7 +489,8 @@ export class Committer {
   #fail(failure: Failure, operations: readonly SealedOperation[] = []): void {
     this.#state = 'failed';
     this.#setHealth('failed', failure.message);
-    for (const { operation } of operations) operation.settle.reject(this.#unknown(`${failure.path}: ${failure.message}`));
+    for (const { operation } of operations)
+      operation.settle.reject(this.#unknown(`${failure.path}: ${failure.message}`));
     for (const operation of this.#queue.splice(0)) {
       operation.settle.reject(new StorageFailedError(failure.message, 'not-committed'));
     }
@@ -468,7 +498,10 @@ export class Committer {
   }
 
   #unknown(why: string): StorageFailedError {
-    return new StorageFailedError(`${why}; the daemon stops and recovers, ask again after its restart`, 'unknown');
+    return new StorageFailedError(
+      `${why}; the daemon stops and recovers, ask again after its restart`,
+      'unknown',
+    );
   }
 
   async #probeRoom(): Promise<void> {

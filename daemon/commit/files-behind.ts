@@ -47,7 +47,11 @@ export class FilesBehind {
     return null;
   }
 
-  async #writeOne(lane: Lane<CommitTask, CommitResult>, stream: Stream, file: JournalFile): Promise<Failure | null> {
+  async #writeOne(
+    lane: Lane<CommitTask, CommitResult>,
+    stream: Stream,
+    file: JournalFile,
+  ): Promise<Failure | null> {
     const behind = file.behind as LinesBehind;
     try {
       if (file.fd === null) await this.#files.openForAppend(file, stream.folders);

@@ -89,10 +89,17 @@ export class LogTail {
    * @param firstPosition its first position, for a segment that begins with it
    * @param useReserve whether it may take the room kept for deletions
    */
-  async reserve(length: number, firstPosition: number, useReserve: boolean): Promise<Failure | null> {
+  async reserve(
+    length: number,
+    firstPosition: number,
+    useReserve: boolean,
+  ): Promise<Failure | null> {
     const { segmentBytes } = this.#options;
     const current = this.#segment;
-    if (current === null || (current.cursor + length > segmentBytes && current.cursor > FILE_HEADER_BYTES)) {
+    if (
+      current === null ||
+      (current.cursor + length > segmentBytes && current.cursor > FILE_HEADER_BYTES)
+    ) {
       const failure = await this.#roll(firstPosition);
       if (failure !== null) return failure;
     }
@@ -145,7 +152,9 @@ export class LogTail {
   async remove(count: number): Promise<Failure | null> {
     const removed = this.#closed.splice(0, count);
     if (removed.length === 0) return null;
-    return failureIn(await this.#options.lane.run({ kind: 'remove', paths: removed.map(({ path }) => path) }));
+    return failureIn(
+      await this.#options.lane.run({ kind: 'remove', paths: removed.map(({ path }) => path) }),
+    );
   }
 
   /** Waits for background work and closes the segment. */
@@ -190,7 +199,15 @@ export class LogTail {
     if (!activated.ok) return this.#settled(activated);
     const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
     this.#lastNumber = number;
-    this.#segment = { number, path, firstPosition, bytes: 0, fd, cursor: FILE_HEADER_BYTES, filledTo: activated.value };
+    this.#segment = {
+      number,
+      path,
+      firstPosition,
+      bytes: 0,
+      fd,
+      cursor: FILE_HEADER_BYTES,
+      filledTo: activated.value,
+    };
     if (old !== null) await this.#seal(old);
     void this.prepareSpare();
     return null;

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import type { RunRowKind, TurnRowKind } from '../storage/line-facts.js';
+
 import type { AckRun } from '../storage/catalog-format.js';
+import type { RunRowKind, TurnRowKind } from '../storage/line-facts.js';
 import type { Identity } from '../storage/log-records.js';
 import type { LoadedStream } from '../streams/load.js';
 import type { Stream } from '../streams/stream.js';
@@ -66,7 +67,12 @@ export interface Assigned {
 export type AppendResult =
   | { readonly kind: 'appended'; readonly assigned: readonly Assigned[] }
   | { readonly kind: 'duplicate'; readonly runs: readonly AckRun[] }
-  | { readonly kind: 'present'; readonly stream: Stream; readonly generation: number; readonly row: number };
+  | {
+      readonly kind: 'present';
+      readonly stream: Stream;
+      readonly generation: number;
+      readonly row: number;
+    };
 
 /** Settles a caller's promise. */
 export interface Settle<T> {

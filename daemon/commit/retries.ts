@@ -11,7 +11,11 @@ import {
   IDEMPOTENCY_KEYS_MAX,
   IDEMPOTENCY_KEYS_MIN,
 } from '../../shared/limits.js';
-import type { RememberedClient, RememberedKey, RememberedResult } from '../storage/catalog-format.js';
+import type {
+  RememberedClient,
+  RememberedKey,
+  RememberedResult,
+} from '../storage/catalog-format.js';
 import { type StreamName, streamKey } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
 
@@ -52,7 +56,11 @@ export class Retries {
 
   /** Remembers a durable result under whatever it can be asked by. */
   remember(
-    asked: { readonly stream: StreamName; readonly identity: Identity | null; readonly key: string | null },
+    asked: {
+      readonly stream: StreamName;
+      readonly identity: Identity | null;
+      readonly key: string | null;
+    },
     result: RememberedResult,
   ): void {
     if (asked.key !== null) {
@@ -104,7 +112,8 @@ export class Retries {
   /** Forgets what is older than is promised. */
   forgetOld(nowMs: number): void {
     for (const [key, { result }] of this.#keys) {
-      const old = nowMs - result.atMs > IDEMPOTENCY_KEY_AGE_MS && this.#keys.size > IDEMPOTENCY_KEYS_MIN;
+      const old =
+        nowMs - result.atMs > IDEMPOTENCY_KEY_AGE_MS && this.#keys.size > IDEMPOTENCY_KEYS_MIN;
       if (!old && this.#keys.size <= IDEMPOTENCY_KEYS_MAX) break;
       this.#keys.delete(key);
     }

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { AdoptOperation, DeleteOperation } from './operations.js';
-import type { SealedOperation, StreamSource } from './committer.js';
+
 import { planDeletion } from '../streams/deletion-plan.js';
+import type { SealedOperation, StreamSource } from './committer.js';
+import type { AdoptOperation, DeleteOperation } from './operations.js';
 import type { Batch } from './seal.js';
 
 /** Seals a deletion; null when there was nothing to delete and it was answered. */

@@ -19,9 +19,15 @@ import { rowKindKey, type TurnRowKind } from '../storage/line-facts.js';
 import { type Identity, type LoggedEvent, LogPayload } from '../storage/log-records.js';
 import type { DeletionPlan } from '../streams/deletion-plan.js';
 import type { JournalFile } from '../streams/journal-file.js';
-import type { Row } from '../streams/stream-index.js';
 import type { Stream } from '../streams/stream.js';
-import type { AppendOperation, AppendResult, Assigned, PreparedEvent, PreparedTurn } from './operations.js';
+import type { Row } from '../streams/stream-index.js';
+import type {
+  AppendOperation,
+  AppendResult,
+  Assigned,
+  PreparedEvent,
+  PreparedTurn,
+} from './operations.js';
 import type { Retries } from './retries.js';
 
 /** An event that is sealed: all of it is decided. */
@@ -113,7 +119,11 @@ export class Batch {
   /** Seals a deletion; returns its position. */
   delete(
     stream: Stream,
-    deleted: DeletionPlan & { readonly runId: string | null; readonly identity: Identity | null; readonly count: number },
+    deleted: DeletionPlan & {
+      readonly runId: string | null;
+      readonly identity: Identity | null;
+      readonly count: number;
+    },
   ): number {
     const position = this.payload.nextPosition;
     const { runId, identity, count, moved, rewrites } = deleted;
@@ -139,10 +149,18 @@ export class Batch {
     const first = operation.events[0] as PreparedEvent;
     const known = this.#firstResult(first.stream, conditions);
     if (known !== undefined) {
-      if (known.fingerprint !== null && conditions.fingerprint !== null && conditions.key !== null &&
-          Buffer.compare(known.fingerprint, conditions.fingerprint) !== 0) {
-        return { kind: 'refused', error: new IdempotencyKeyReusedError(
-          `idempotency key ${JSON.stringify(conditions.key)} was used before with other content`) };
+      if (
+        known.fingerprint !== null &&
+        conditions.fingerprint !== null &&
+        conditions.key !== null &&
+        Buffer.compare(known.fingerprint, conditions.fingerprint) !== 0
+      ) {
+        return {
+          kind: 'refused',
+          error: new IdempotencyKeyReusedError(
+            `idempotency key ${JSON.stringify(conditions.key)} was used before with other content`,
+          ),
+        };
       }
       return { kind: 'answered', result: { kind: 'duplicate', runs: known.runs } };
     }
@@ -153,7 +171,10 @@ export class Batch {
     return { kind: 'sealed', result: this.#seal(operation) };
   }
 
-  #firstResult(stream: Stream, conditions: AppendOperation['conditions']): RememberedResult | undefined {
+  #firstResult(
+    stream: Stream,
+    conditions: AppendOperation['conditions'],
+  ): RememberedResult | undefined {
     const { identity, key } = conditions;
     for (const asked of retryKeys(stream, conditions)) {
       const inBatch = this.#results.get(asked);
@@ -176,7 +197,10 @@ export class Batch {
     if (conditions.expectedSeq !== null) {
       const [stream] = streams;
       if (stream === undefined || streams.length > 1) {
-        return new InvalidArgumentError('expectedSeq', 'expectedSeq needs all events to be of one thread');
+        return new InvalidArgumentError(
+          'expectedSeq',
+          'expectedSeq needs all events to be of one thread',
+        );
       }
       const actual = this.#drafts.get(stream)?.lastSeq ?? stream.lastSeq;
       if (actual !== conditions.expectedSeq) {
@@ -196,7 +220,9 @@ export class Batch {
     const row = turn.stream.turns.terminalOf(turnId);
     if (row !== undefined) return new TerminalRefusal(turn.stream, { row });
     const sealed = this.#drafts.get(turn.stream)?.terminals.get(turnId);
-    return sealed === undefined ? null : new TerminalRefusal(turn.stream, { line: sealed.line, seq: sealed.seq });
+    return sealed === undefined
+      ? null
+      : new TerminalRefusal(turn.stream, { line: sealed.line, seq: sealed.seq });
   }
 
   /** The turn that a text names, or that its stream id names; `''` if a new one is to be made. */
@@ -211,8 +237,18 @@ export class Batch {
     if (event.journal !== 'runs') return null;
     const { runId, eventType } = event.kind;
     for (const { kind, firstRow, count } of event.stream.index.kinds) {
-      if (count > 0 && kind.journal === 'runs' && kind.runId === runId && kind.eventType === eventType) {
-        return { kind: 'present', stream: event.stream, generation: event.stream.generation, row: firstRow };
+      if (
+        count > 0 &&
+        kind.journal === 'runs' &&
+        kind.runId === runId &&
+        kind.eventType === eventType
+      ) {
+        return {
+          kind: 'present',
+          stream: event.stream,
+          generation: event.stream.generation,
+          row: firstRow,
+        };
       }
     }
     for (const sealed of this.#drafts.get(event.stream)?.kinds.values() ?? []) {
@@ -234,11 +270,21 @@ export class Batch {
       const draft = this.#draft(event.stream, this.payload.nextPosition + at);
       draft.lastSeq += 1;
       const stamp = this.#stamp(draft);
-      const made = event.journal === 'turns' ? this.#turn(event, draft, stamp) : runEvent(event, draft.lastSeq, stamp);
+      const made =
+        event.journal === 'turns'
+          ? this.#turn(event, draft, stamp)
+          : runEvent(event, draft.lastSeq, stamp);
       draft.lastCreatedAtUs = made.createdAtUs;
       const position = this.payload.nextPosition + at;
       const life = { ...event.stream.name, generation: draft.generation };
-      sealed.push({ ...made, target: event.stream, stream: life, position, seq: draft.lastSeq, fileName: event.fileName });
+      sealed.push({
+        ...made,
+        target: event.stream,
+        stream: life,
+        position,
+        seq: draft.lastSeq,
+        fileName: event.fileName,
+      });
       assigned.push({
         stream: event.stream,
         generation: draft.generation,
@@ -278,7 +324,13 @@ export class Batch {
     });
     const kind: TurnRowKind = chosen === null ? event.kind : { ...event.kind, turnId: chosen };
     const createdAt = event.createdAt ?? stamp / 1_000_000;
-    return { line, kind, createdAt, createdAtUs: Math.floor(createdAt * 1_000_000), chosenTurn: chosen };
+    return {
+      line,
+      kind,
+      createdAt,
+      createdAtUs: Math.floor(createdAt * 1_000_000),
+      chosenTurn: chosen,
+    };
   }
 
   #note(draft: StreamDraft, event: SealedEvent): void {
@@ -286,7 +338,8 @@ export class Batch {
     if (kind.journal === 'turns') {
       if (kind.turnId === '') return;
       if (kind.streamId !== '') draft.turnOfStream.set(kind.streamId, kind.turnId);
-      if (kind.role === 'terminal' && !draft.terminals.has(kind.turnId)) draft.terminals.set(kind.turnId, event);
+      if (kind.role === 'terminal' && !draft.terminals.has(kind.turnId))
+        draft.terminals.set(kind.turnId, event);
     } else {
       const key = rowKindKey(kind);
       if (!draft.kinds.has(key)) draft.kinds.set(key, event);
@@ -338,7 +391,11 @@ interface MadeEvent {
   readonly chosenTurn: string | null;
 }
 
-function runEvent(event: Extract<PreparedEvent, { journal: 'runs' }>, seq: number, stamp: number): MadeEvent {
+function runEvent(
+  event: Extract<PreparedEvent, { journal: 'runs' }>,
+  seq: number,
+  stamp: number,
+): MadeEvent {
   const createdAtUs = event.createdAt?.us ?? stamp;
   const line = composeRunLine(event.head, seq, event.createdAt?.text ?? stamp);
   return { line, kind: event.kind, createdAt: createdAtUs, createdAtUs, chosenTurn: null };

@@ -86,7 +86,11 @@ export class FoldedLog {
   #isNews({ position, stream }: LoggedEvent): boolean {
     if (position > this.#covered) return true;
     const entry = this.#catalog.get(stream);
-    return entry?.generation === stream.generation && entry.behindFrom !== null && position >= entry.behindFrom;
+    return (
+      entry?.generation === stream.generation &&
+      entry.behindFrom !== null &&
+      position >= entry.behindFrom
+    );
   }
 
   #due(event: LoggedEvent): void {
@@ -103,7 +107,13 @@ export class FoldedLog {
       const result = { runs: [], count, fingerprint: null, atMs: retry.atMs };
       this.#retries.remember({ stream, identity: retry.identity, key: null }, result);
     }
-    this.deletions.push({ name: { journal: stream.journal, id: stream.id }, position, runId, moved, rewrites });
+    this.deletions.push({
+      name: { journal: stream.journal, id: stream.id },
+      position,
+      runId,
+      moved,
+      rewrites,
+    });
     if (runId === null) {
       this.#end(stream);
       return;
@@ -112,7 +122,10 @@ export class FoldedLog {
     for (const name of moved) replay.due.delete(name);
     for (const name of rewrites) replay.rewritten.add(name);
     const gone = new Set([...moved, ...rewrites]);
-    replay.entry = { ...replay.entry, files: replay.entry.files.filter(({ name }) => !gone.has(name)) };
+    replay.entry = {
+      ...replay.entry,
+      files: replay.entry.files.filter(({ name }) => !gone.has(name)),
+    };
   }
 
   #adopt(record: Extract<LogRecord, { type: 'adoptFiles' }>): void {
@@ -123,7 +136,13 @@ export class FoldedLog {
     }
     const replay = this.#stream(stream);
     replay.due.clear();
-    replay.entry = { ...replay.entry, files, ranges, lastSeq: Math.max(lastSeq, replay.entry.lastSeq), behindFrom: null };
+    replay.entry = {
+      ...replay.entry,
+      files,
+      ranges,
+      lastSeq: Math.max(lastSeq, replay.entry.lastSeq),
+      behindFrom: null,
+    };
   }
 
   #end(stream: StreamName): void {
@@ -138,7 +157,12 @@ export class FoldedLog {
     if (known !== undefined && known.entry.generation === life.generation) return known;
     const cataloged = this.removed.has(key) ? null : this.#catalog.get(life);
     const entry = cataloged?.generation === life.generation ? cataloged : newEntry(life);
-    const replay = { name: { journal: life.journal, id: life.id }, entry, due: new Map(), rewritten: new Set<string>() };
+    const replay = {
+      name: { journal: life.journal, id: life.id },
+      entry,
+      due: new Map(),
+      rewritten: new Set<string>(),
+    };
     this.streams.set(key, replay);
     this.removed.delete(key);
     return replay;

@@ -30,7 +30,13 @@ interface Row {
 
 /** The first row that matches decides. Each row's name is a test's. */
 export const LOG_TABLE: readonly Row[] = [
-  { name: 'zeros after the last frame: the log ends', found: 'end', later: 'none', durable: false, action: 'done' },
+  {
+    name: 'zeros after the last frame: the log ends',
+    found: 'end',
+    later: 'none',
+    durable: false,
+    action: 'done',
+  },
   {
     name: 'zeros where a durable frame is due: corrupt',
     found: 'end',
@@ -52,7 +58,13 @@ export const LOG_TABLE: readonly Row[] = [
     durable: 'any',
     action: 'corrupt',
   },
-  { name: 'a bad frame that was durable: corrupt', found: 'bad', later: 'any', durable: true, action: 'corrupt' },
+  {
+    name: 'a bad frame that was durable: corrupt',
+    found: 'bad',
+    later: 'any',
+    durable: true,
+    action: 'corrupt',
+  },
   {
     name: 'bytes behind the last frame of a segment that the next one follows: torn',
     found: 'bad',
@@ -67,7 +79,13 @@ export const LOG_TABLE: readonly Row[] = [
     durable: false,
     action: 'corrupt',
   },
-  { name: 'a bad frame past the durable frontier: torn', found: 'bad', later: 'none', durable: false, action: 'torn' },
+  {
+    name: 'a bad frame past the durable frontier: torn',
+    found: 'bad',
+    later: 'none',
+    durable: false,
+    action: 'torn',
+  },
 ];
 
 /** Looks up what to do. */

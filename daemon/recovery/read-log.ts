@@ -60,7 +60,11 @@ interface Segment {
  * @throws LogCorruptError with file and offset for damage at or below the durable frontier
  * @throws FormatVersionError for a log of a later format
  */
-export function readLog(layout: Layout, covered: number, visit: (frame: LogFrame) => void): LogContent {
+export function readLog(
+  layout: Layout,
+  covered: number,
+  visit: (frame: LogFrame) => void,
+): LogContent {
   const segments = segmentsOf(layout);
   const contents: LogSegment[] = [];
   let epoch = 0;
@@ -71,7 +75,11 @@ export function readLog(layout: Layout, covered: number, visit: (frame: LogFrame
     const next = segments[at + 1];
     const bytes = readFileSync(path);
     if (at === 0 && header.follows > covered) {
-      throw corrupt(path, 0, `it begins after position ${header.follows}, but the catalog covers only ${covered}`);
+      throw corrupt(
+        path,
+        0,
+        `it begins after position ${header.follows}, but the catalog covers only ${covered}`,
+      );
     }
     let expected = header.firstPosition;
     let offset = FILE_HEADER_BYTES;
@@ -80,7 +88,9 @@ export function readLog(layout: Layout, covered: number, visit: (frame: LogFrame
     for (;;) {
       const found = frameAt(bytes, offset);
       const isNext =
-        found.kind === 'frame' && found.header.firstPosition === expected && found.header.epoch >= epoch;
+        found.kind === 'frame' &&
+        found.header.firstPosition === expected &&
+        found.header.epoch >= epoch;
       if (found.kind === 'frame' && isNext) {
         visit({ header: found.header, payload: found.payload, path, offset, end: found.end });
         epoch = found.header.epoch;
@@ -93,10 +103,17 @@ export function readLog(layout: Layout, covered: number, visit: (frame: LogFrame
       const action = decideLogEnd({
         found: found.kind === 'end' ? 'end' : 'bad',
         later: next === undefined ? 'none' : next.header.follows === position ? 'follows' : 'gap',
-        durable: position < covered ? isDue(position, covered, next) : provenBehind(bytes, offset, expected),
+        durable:
+          position < covered
+            ? isDue(position, covered, next)
+            : provenBehind(bytes, offset, expected),
       });
       if (action === 'corrupt') {
-        throw corrupt(path, offset, found.kind === 'bad' ? found.reason : `position ${expected} is due here`);
+        throw corrupt(
+          path,
+          offset,
+          found.kind === 'bad' ? found.reason : `position ${expected} is due here`,
+        );
       }
       const torn = action === 'torn' ? Uint8Array.from(bytes.subarray(offset)) : null;
       contents.push({ number, path, firstPosition: header.firstPosition, bytes: offset, torn });

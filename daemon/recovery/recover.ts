@@ -12,9 +12,24 @@ import { Retries } from '../commit/retries.js';
 import { Catalog } from '../storage/catalog.js';
 import { type CatalogEnd, readCatalog, writeCatalogAnew } from '../storage/catalog-file.js';
 import { encodeCatalogFrame } from '../storage/catalog-format.js';
-import { closeFile, type Modes, openFile, syncFile, syncFolder, writeFully, writeZeros } from '../storage/disk.js';
+import {
+  closeFile,
+  type Modes,
+  openFile,
+  syncFile,
+  syncFolder,
+  writeFully,
+  writeZeros,
+} from '../storage/disk.js';
 import { encodeFrameOnDisk } from '../storage/frame-format.js';
-import { type Layout, sessionOfFile, type StreamName, streamFolder, streamFolders, trashPaths } from '../storage/layout.js';
+import {
+  type Layout,
+  type StreamName,
+  sessionOfFile,
+  streamFolder,
+  streamFolders,
+  trashPaths,
+} from '../storage/layout.js';
 import { readLogPayload } from '../storage/log-records.js';
 import { keepAside } from '../storage/quarantine.js';
 import { runFilesIn } from '../streams/load.js';
@@ -40,7 +55,12 @@ export interface Recovered {
   readonly epoch: number;
   readonly lastPosition: number;
   readonly nextPosition: number;
-  readonly segments: readonly { readonly number: number; readonly path: string; readonly firstPosition: number; readonly bytes: number }[];
+  readonly segments: readonly {
+    readonly number: number;
+    readonly path: string;
+    readonly firstPosition: number;
+    readonly bytes: number;
+  }[];
   readonly catalogEnd: CatalogEnd;
   /** False where there was no room to make the recovered state durable. */
   readonly catalogIsCurrent: boolean;
@@ -78,7 +98,8 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
   if (!clean) {
     cleanLog(layout, content, past, report);
     for (const frame of past) {
-      for (const record of readLogPayload(frame.payload, frame.header.firstPosition)) folded.add(record);
+      for (const record of readLogPayload(frame.payload, frame.header.firstPosition))
+        folded.add(record);
     }
     behind.push(...replay({ layout, modes, catalog, folded, report }));
     removeStaleTrash(layout, folded);
@@ -88,12 +109,22 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
   const packed = packState(catalog, retries);
   const written = clean
     ? { end: known.end, isCurrent: true }
-    : writeState(layout, known.end, { packed, epoch, nextPosition, lastPosition: content.lastPosition }, report);
+    : writeState(
+        layout,
+        known.end,
+        { packed, epoch, nextPosition, lastPosition: content.lastPosition },
+        report,
+      );
   return {
     ...base,
     clean,
     nextPosition,
-    segments: content.segments.map(({ number, path, firstPosition, bytes }) => ({ number, path, firstPosition, bytes })),
+    segments: content.segments.map(({ number, path, firstPosition, bytes }) => ({
+      number,
+      path,
+      firstPosition,
+      bytes,
+    })),
     catalogEnd: written.end,
     catalogIsCurrent: written.isCurrent,
     catalog: packed,
@@ -120,7 +151,13 @@ function restoreCatalog(layout: Layout, catalog: Catalog, retries: Retries): Kno
     );
   }
   if (read.kind === 'none') {
-    return { covered: 0, nextPosition: 1, epoch: 0, cleanStop: true, end: { number: 0, path: '', cursor: 0 } };
+    return {
+      covered: 0,
+      nextPosition: 1,
+      epoch: 0,
+      cleanStop: true,
+      end: { number: 0, path: '', cursor: 0 },
+    };
   }
   let last = { covered: 0, nextPosition: 1, epoch: 0, cleanStop: false };
   for (const { header, content } of read.frames) {
@@ -141,7 +178,12 @@ function hasTornTail(content: LogContent): boolean {
 }
 
 /** Keeps torn tails aside and zeroes them, and writes again what only the cache may hold. */
-function cleanLog(layout: Layout, content: LogContent, past: readonly LogFrame[], report: RecoveryReport): void {
+function cleanLog(
+  layout: Layout,
+  content: LogContent,
+  past: readonly LogFrame[],
+  report: RecoveryReport,
+): void {
   for (const { path, bytes, torn } of content.segments) {
     const frames = past.filter((frame) => frame.path === path);
     if (torn === null && frames.length === 0) continue;
@@ -149,10 +191,15 @@ function cleanLog(layout: Layout, content: LogContent, past: readonly LogFrame[]
     try {
       if (torn !== null) {
         const copy = keepAside(layout, { path, offset: bytes }, torn);
-        report.note('torn', path, `a torn tail of ${torn.length} bytes at byte ${bytes} was cut; a copy is in ${copy}`);
+        report.note(
+          'torn',
+          path,
+          `a torn tail of ${torn.length} bytes at byte ${bytes} was cut; a copy is in ${copy}`,
+        );
         writeZeros(fd, bytes, bytes + torn.length, path);
       }
-      for (const { header, payload, offset } of frames) writeFully(fd, encodeFrameOnDisk(header, payload), offset, path);
+      for (const { header, payload, offset } of frames)
+        writeFully(fd, encodeFrameOnDisk(header, payload), offset, path);
       syncFile(fd, path);
     } finally {
       closeFile(fd);
@@ -174,7 +221,10 @@ function replay(what: {
     const paths = trashPaths(layout, position);
     if (existsSync(paths.final)) continue;
     const folder = streamFolder(layout, name);
-    const emptied = name.journal === 'runs' && runId === null ? [...streamFolders(layout, name)].reverse().slice(0, 2) : [];
+    const emptied =
+      name.journal === 'runs' && runId === null
+        ? [...streamFolders(layout, name)].reverse().slice(0, 2)
+        : [];
     const fileNames = runId === null ? [...new Set([...moved, ...filesOf(layout, name)])] : moved;
     trashFiles({ ...paths, folder, fileNames, rewrites, runId, emptied });
     report.note('redone', folder, `the deletion at position ${position} was carried out`);
@@ -183,11 +233,18 @@ function replay(what: {
   const behind: LinesWithoutRoom[] = [];
   const folders = new Set<string>();
   for (const stream of folded.streams.values()) {
-    const done = replayStream({ layout, modes, stream, sessionFiles: filesOf(layout, stream.name), report });
+    const done = replayStream({
+      layout,
+      modes,
+      stream,
+      sessionFiles: filesOf(layout, stream.name),
+      report,
+    });
     if (done.entry === null) catalog.remove(stream.name);
     else catalog.set(done.entry);
     behind.push(...done.behind);
-    for (const folder of streamFolders(layout, stream.name)) folders.add(folder).add(dirname(folder));
+    for (const folder of streamFolders(layout, stream.name))
+      folders.add(folder).add(dirname(folder));
   }
   for (const folder of folders) if (existsSync(folder)) syncFolder(folder);
   return behind;
@@ -210,21 +267,36 @@ function removeStaleTrash(layout: Layout, folded: FoldedLog): void {
 }
 
 function packState(catalog: Catalog, retries: Retries): Uint8Array {
-  return encodeCatalogFrame({ cleanStop: false, entries: catalog.all(), removed: [], ...retries.all() });
+  return encodeCatalogFrame({
+    cleanStop: false,
+    entries: catalog.all(),
+    removed: [],
+    ...retries.all(),
+  });
 }
 
 function writeState(
   layout: Layout,
   end: CatalogEnd,
-  state: { readonly packed: Uint8Array; readonly epoch: number; readonly nextPosition: number; readonly lastPosition: number },
+  state: {
+    readonly packed: Uint8Array;
+    readonly epoch: number;
+    readonly nextPosition: number;
+    readonly lastPosition: number;
+  },
   report: RecoveryReport,
 ): { readonly end: CatalogEnd; readonly isCurrent: boolean } {
   const { packed, epoch, nextPosition, lastPosition } = state;
   const header = { epoch, firstPosition: nextPosition, lastPosition, frontier: lastPosition };
-  const written = asResult(() => writeCatalogAnew(layout, end.number + 1, encodeFrameOnDisk(header, packed), epoch));
+  const written = asResult(() =>
+    writeCatalogAnew(layout, end.number + 1, encodeFrameOnDisk(header, packed), epoch),
+  );
   if (written.ok) return { end: written.value, isCurrent: true };
   if (!isNoRoom(written.failure)) throw new FailureError(written.failure);
-  report.note('no-room', layout.control, 'the catalog could not be written; the commit log is kept until it can');
+  report.note(
+    'no-room',
+    layout.control,
+    'the catalog could not be written; the commit log is kept until it can',
+  );
   return { end, isCurrent: false };
 }
-

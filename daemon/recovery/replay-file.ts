@@ -39,10 +39,15 @@ export type FileReplayed =
   | { readonly kind: 'no-room'; readonly failure: Failure };
 
 /** Replays one file; throws `FailureError` for anything but a lack of room. */
-export function replayFile(layout: Layout, replay: FileReplay, report: RecoveryReport): FileReplayed {
+export function replayFile(
+  layout: Layout,
+  replay: FileReplay,
+  report: RecoveryReport,
+): FileReplayed {
   const { path, mark } = replay;
   const opened = asResult(() => openFile(path, 'write'));
-  if (opened.ok) return withClose(opened.value, () => replayOpen(layout, opened.value, replay, report));
+  if (opened.ok)
+    return withClose(opened.value, () => replayOpen(layout, opened.value, replay, report));
   if (opened.failure.code !== 'ENOENT') throw new FailureError(opened.failure);
   if (mark !== null && mark.length > 0) {
     report.note('removed', path, 'was removed by another program; it stays removed');
@@ -52,12 +57,18 @@ export function replayFile(layout: Layout, replay: FileReplay, report: RecoveryR
     makeFolder(dirname(path), replay.modes.folder);
     return openFile(path, 'create', replay.modes.file);
   });
-  if (created.ok) return withClose(created.value, () => replayOpen(layout, created.value, replay, report));
+  if (created.ok)
+    return withClose(created.value, () => replayOpen(layout, created.value, replay, report));
   if (isNoRoom(created.failure)) return { kind: 'no-room', failure: created.failure };
   throw new FailureError(created.failure);
 }
 
-function replayOpen(layout: Layout, fd: number, replay: FileReplay, report: RecoveryReport): FileReplayed {
+function replayOpen(
+  layout: Layout,
+  fd: number,
+  replay: FileReplay,
+  report: RecoveryReport,
+): FileReplayed {
   const { path, mark, due } = replay;
   const size = fstatSync(fd).size;
   const isIntact = mark === null || matchesMark(fd, mark);

@@ -46,14 +46,23 @@ export function replayStream(task: {
   let fence = stream.entry.fence;
   for (const [fileName, events] of due) {
     const mark = stream.entry.files.find((file) => file.name === fileName) ?? null;
-    const done = replayFile(layout, { path: join(folder, fileName), mark, due: events, modes }, report);
+    const done = replayFile(
+      layout,
+      { path: join(folder, fileName), mark, due: events, modes },
+      report,
+    );
     if (done.kind === 'removed') gone.add(fileName);
     else if (done.kind === 'no-room') {
-      behind.push({ name, fileName, events: events.map((event) => ({ ...event, line: Uint8Array.from(event.line) })) });
+      behind.push({
+        name,
+        fileName,
+        events: events.map((event) => ({ ...event, line: Uint8Array.from(event.line) })),
+      });
       report.note('no-room', join(folder, fileName), done.failure.message);
     } else {
       fence ??= done.fence === null ? null : `${fileName} ${done.fence}`;
-      for (const [at, { seq }] of events.entries()) known.push({ fileName, offset: done.offsets[at] as number, seq });
+      for (const [at, { seq }] of events.entries())
+        known.push({ fileName, offset: done.offsets[at] as number, seq });
     }
   }
   const files = [
@@ -76,19 +85,28 @@ function readAnew(task: {
   const { layout, stream, entry, known, behind, report } = task;
   const { name } = stream;
   const folder = streamFolder(layout, name);
-  const fileNames = name.journal === 'turns' ? [...new Set([...task.sessionFiles, ...stream.due.keys()])] : null;
+  const fileNames =
+    name.journal === 'turns' ? [...new Set([...task.sessionFiles, ...stream.due.keys()])] : null;
   const loaded = loadStream({ name, folder, fileNames, entry, known });
   const { content } = loaded;
   if (!content.continues && behind.length === 0) return null;
   const whole = new Stream(name, streamFolders(layout, name));
   whole.fill(loaded, entry.generation);
   if (content.adopted > 0) {
-    report.note('adopted', folder, `${content.adopted} event(s) that the commit log does not hold were taken in`);
+    report.note(
+      'adopted',
+      folder,
+      `${content.adopted} event(s) that the commit log does not hold were taken in`,
+    );
   }
   const positions = behind.flatMap(({ events }) => events.map(({ position }) => position));
   const made = whole.entry();
   if (made === null) return null;
-  return { ...made, lastSeq: Math.max(made.lastSeq, entry.lastSeq), behindFrom: positions.length === 0 ? null : Math.min(...positions) };
+  return {
+    ...made,
+    lastSeq: Math.max(made.lastSeq, entry.lastSeq),
+    behindFrom: positions.length === 0 ? null : Math.min(...positions),
+  };
 }
 
 function markOf(path: string, fileName: string): FileMark[] {

@@ -14,18 +14,35 @@ export interface TailState {
   readonly end: 'line' | 'half-of-ours' | 'torn';
 }
 
-export type TailAction = 'write-in-place' | 'append-missing' | 'cut-and-append' | 'fence-and-append';
+export type TailAction =
+  | 'write-in-place'
+  | 'append-missing'
+  | 'cut-and-append'
+  | 'fence-and-append';
 
 /** The decision table for the end of a file. Each row's name is a test's. */
-export const TAIL_TABLE: readonly (TailState & { readonly name: string; readonly action: TailAction })[] = [
-  { name: 'own lines, whole or missing: written again at their place', content: 'ours', end: 'line', action: 'write-in-place' },
+export const TAIL_TABLE: readonly (TailState & {
+  readonly name: string;
+  readonly action: TailAction;
+})[] = [
+  {
+    name: 'own lines, whole or missing: written again at their place',
+    content: 'ours',
+    end: 'line',
+    action: 'write-in-place',
+  },
   {
     name: 'an own half-written or zeroed end: kept aside, written again at its place',
     content: 'ours',
     end: 'half-of-ours',
     action: 'write-in-place',
   },
-  { name: 'foreign lines among ours: they stay, what is missing is appended', content: 'mixed', end: 'line', action: 'append-missing' },
+  {
+    name: 'foreign lines among ours: they stay, what is missing is appended',
+    content: 'mixed',
+    end: 'line',
+    action: 'append-missing',
+  },
   {
     name: 'foreign lines and an own half-written end: kept aside, cut, what is missing is appended',
     content: 'mixed',
@@ -132,8 +149,15 @@ function planAround({ bytes, afterLf, due }: Tail): TailPlan {
     }
     if (lf === -1) {
       const missing = due.filter((_, at) => places[at] === undefined);
-      const plan = finish({ rest: index === undefined ? line : Buffer.alloc(0), missing, afterLf: start > 0 || afterLf });
-      return withPlaces({ ...plan, rewrite }, { bytes, due, places, start: index === undefined ? start : end });
+      const plan = finish({
+        rest: index === undefined ? line : Buffer.alloc(0),
+        missing,
+        afterLf: start > 0 || afterLf,
+      });
+      return withPlaces(
+        { ...plan, rewrite },
+        { bytes, due, places, start: index === undefined ? start : end },
+      );
     }
     start = lf + 1;
   }
@@ -147,26 +171,46 @@ interface Finish {
 }
 
 /** What to do with an end that is not a whole line. */
-function finish(end: { readonly rest: Buffer; readonly missing: readonly Buffer[]; readonly afterLf: boolean }): Finish {
+function finish(end: {
+  readonly rest: Buffer;
+  readonly missing: readonly Buffer[];
+  readonly afterLf: boolean;
+}): Finish {
   const { rest, missing, afterLf } = end;
   const solid = rest.subarray(0, lengthWithoutZeros(rest));
-  const isHalf = rest.length > 0 && afterLf && missing.some((line) => line.subarray(0, solid.length).equals(solid));
-  const state: TailState = { content: 'mixed', end: rest.length === 0 ? 'line' : isHalf ? 'half-of-ours' : 'torn' };
+  const isHalf =
+    rest.length > 0 &&
+    afterLf &&
+    missing.some((line) => line.subarray(0, solid.length).equals(solid));
+  const state: TailState = {
+    content: 'mixed',
+    end: rest.length === 0 ? 'line' : isHalf ? 'half-of-ours' : 'torn',
+  };
   const row = rowFor(state);
   return { action: row.action, row: row.name, rest, afterLf };
 }
 
 function withPlaces(
   plan: Finish & { readonly rewrite: readonly { at: number; bytes: Buffer }[] },
-  found: { readonly bytes: Buffer; readonly due: readonly Buffer[]; readonly places: (number | undefined)[]; readonly start: number },
+  found: {
+    readonly bytes: Buffer;
+    readonly due: readonly Buffer[];
+    readonly places: (number | undefined)[];
+    readonly start: number;
+  },
 ): TailPlan {
   const { bytes, due, places, start } = found;
   const cuts = plan.action === 'cut-and-append';
-  const missing = due.flatMap((line, index) => (places[index] === undefined ? [{ line, index }] : []));
+  const missing = due.flatMap((line, index) =>
+    places[index] === undefined ? [{ line, index }] : [],
+  );
   const fenced = missing.length > 0 && plan.rest.length > 0 && !cuts;
   const needsLf = fenced || (missing.length > 0 && bytes.length === 0 && !plan.afterLf);
   const end = (cuts ? start : Math.max(bytes.length, start)) + (needsLf ? 1 : 0);
-  const appended = placesFrom(end, missing.map(({ line }) => line));
+  const appended = placesFrom(
+    end,
+    missing.map(({ line }) => line),
+  );
   for (const [at, { index }] of missing.entries()) places[index] = appended[at];
   const lines = missing.map(({ line }) => withLf(line));
   return {
@@ -174,7 +218,10 @@ function withPlaces(
     rewrite: plan.rewrite,
     keepAside: cuts ? plan.rest : null,
     cutAt: cuts ? start : null,
-    append: missing.length === 0 ? null : Buffer.concat([needsLf ? Buffer.of(LF) : Buffer.alloc(0), ...lines]),
+    append:
+      missing.length === 0
+        ? null
+        : Buffer.concat([needsLf ? Buffer.of(LF) : Buffer.alloc(0), ...lines]),
     places: places.map((place) => place as number),
   };
 }

@@ -5,11 +5,16 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { EventTooLargeError, InvalidIdError, TurnTerminalError } from '../../shared/errors.js';
 import { errorToWire } from '../../shared/error-wire.js';
+import { EventTooLargeError, InvalidIdError, TurnTerminalError } from '../../shared/errors.js';
 import { describeIdProblem, type IdKind, isId, isNewId } from '../../shared/ids.js';
 import { type JsonScan, scanObject } from '../../shared/json-scan.js';
-import { ANSWER_FRAME_BYTES, INLINE_VALIDATION_BYTES_MAX, JSON_DEPTH_MAX, JSON_MEMBERS_MAX } from '../../shared/limits.js';
+import {
+  ANSWER_FRAME_BYTES,
+  INLINE_VALIDATION_BYTES_MAX,
+  JSON_DEPTH_MAX,
+  JSON_MEMBERS_MAX,
+} from '../../shared/limits.js';
 import type { RequestOf, WireAck, WireError } from '../../shared/protocol.js';
 import type { AppendConditions, AppendResult, PreparedEvent } from '../commit/operations.js';
 import { TerminalRefusal } from '../commit/seal.js';
@@ -58,7 +63,14 @@ export class Appends {
       const stream = this.#context.table.hold({ journal: 'turns', id: sessionId });
       const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName };
       const kind = `turn ${sessionId} ${streamId ?? ''}`;
-      return { events: [event], conditions: this.#conditions(request, { kind, texts, unlessTerminal: request.unlessTerminal === true }) };
+      return {
+        events: [event],
+        conditions: this.#conditions(request, {
+          kind,
+          texts,
+          unlessTerminal: request.unlessTerminal === true,
+        }),
+      };
     });
     await this.#answer(result, answer);
   }
@@ -68,11 +80,16 @@ export class Appends {
     const texts = request.texts.map((text) => this.#bounded(text));
     const bytes = texts.reduce((sum, { length }) => sum + length, 0);
     if (bytes > limits.batchBytesMax) {
-      throw new EventTooLargeError(limits.batchBytesMax, `the batch has ${bytes} bytes, the limit is ${limits.batchBytesMax}: send smaller batches`);
+      throw new EventTooLargeError(
+        limits.batchBytesMax,
+        `the batch has ${bytes} bytes, the limit is ${limits.batchBytesMax}: send smaller batches`,
+      );
     }
     const result = await this.#inOrder(texts, (scans) => {
       // The batch is checked whole before a stream is touched.
-      const parts = scans.map((scan, at) => prepareRun(checkText(texts[at] as Uint8Array, scan, 'run')));
+      const parts = scans.map((scan, at) =>
+        prepareRun(checkText(texts[at] as Uint8Array, scan, 'run')),
+      );
       for (const { threadId, runId } of parts) {
         checkId('thread', threadId);
         checkId('run', runId);
@@ -88,13 +105,20 @@ export class Appends {
         return { ...rest, journal: 'runs', stream, fileName: journalFileName(runId) };
       });
       const kind = request.ifAbsent === true ? 'putIfAbsent' : 'put';
-      return { events, conditions: this.#conditions(request, { kind, texts, ifAbsent: request.ifAbsent === true }) };
+      return {
+        events,
+        conditions: this.#conditions(request, { kind, texts, ifAbsent: request.ifAbsent === true }),
+      };
     });
     await this.#answer(result, answer);
   }
 
   /** Hands a deletion over after all operations before it. */
-  async delete(name: Stream['name'], runId: string | null, identity: { number?: number; lowest?: number }): Promise<number> {
+  async delete(
+    name: Stream['name'],
+    runId: string | null,
+    identity: { number?: number; lowest?: number },
+  ): Promise<number> {
     await this.#before;
     const { table, committer } = this.#context;
     const stream = table.hold(name);
@@ -117,7 +141,10 @@ export class Appends {
    * Prepares an append and enqueues it. What takes time before that holds up the operations
    * that the client called later, so they are sealed in call order.
    */
-  async #inOrder(texts: readonly Uint8Array[], prepare: (scans: readonly JsonScan[]) => Prepared): Promise<AppendResult> {
+  async #inOrder(
+    texts: readonly Uint8Array[],
+    prepare: (scans: readonly JsonScan[]) => Prepared,
+  ): Promise<AppendResult> {
     const isLarge = texts.some(({ length }) => length > INLINE_VALIDATION_BYTES_MAX);
     if (this.#before === null && !isLarge) {
       const prepared = prepare(texts.map(scanInline));
@@ -153,7 +180,14 @@ export class Appends {
     const streams = [...new Set(events.map(({ stream }) => stream))];
     try {
       return await new Promise<AppendResult>((resolve, reject) => {
-        committer.enqueue({ kind: 'append', streams, events, conditions, bytes: bytesOf(events), settle: { resolve, reject } });
+        committer.enqueue({
+          kind: 'append',
+          streams,
+          events,
+          conditions,
+          bytes: bytesOf(events),
+          settle: { resolve, reject },
+        });
       });
     } catch (error) {
       throw error instanceof TerminalRefusal ? await this.#terminal(error) : error;
@@ -181,9 +215,14 @@ export class Appends {
         const { name } = stream;
         await table.ready(stream);
         const kind = name.journal === 'turns' ? 'session' : 'thread';
-        if (!isNewId(kind, name.id) && stream.files.length === 0) throw new InvalidIdError(describeIdProblem(kind, name.id));
+        if (!isNewId(kind, name.id) && stream.files.length === 0)
+          throw new InvalidIdError(describeIdProblem(kind, name.id));
         const runId = fileName.slice(0, -'.jsonl'.length);
-        if (name.journal === 'runs' && !isNewId('run', runId) && stream.file(fileName) === undefined) {
+        if (
+          name.journal === 'runs' &&
+          !isNewId('run', runId) &&
+          stream.file(fileName) === undefined
+        ) {
           throw new InvalidIdError(describeIdProblem('run', runId));
         }
       }
@@ -197,7 +236,10 @@ export class Appends {
     const { files } = this.#context;
     const found =
       'row' in terminal
-        ? { text: await readLine(files, stream.files, stream.index.row(terminal.row)), seq: stream.index.seqAt(terminal.row) }
+        ? {
+            text: await readLine(files, stream.files, stream.index.row(terminal.row)),
+            seq: stream.index.seqAt(terminal.row),
+          }
         : { text: terminal.line, seq: terminal.seq };
     const message = `the turn ended with the event of seq ${found.seq}; nothing was written`;
     return new WireRefusal(errorToWire(new TurnTerminalError({}, message), found));
@@ -206,13 +248,15 @@ export class Appends {
   async #answer(result: AppendResult, answer: AnswerWriter): Promise<void> {
     switch (result.kind) {
       case 'appended': {
-        const acks = result.assigned.map(({ seq, generation, position, createdAtUs, turnId }): WireAck => ({
-          seq,
-          generation,
-          position,
-          ...(createdAtUs === null ? {} : { createdAtUs }),
-          ...(turnId === null ? {} : { turnId }),
-        }));
+        const acks = result.assigned.map(
+          ({ seq, generation, position, createdAtUs, turnId }): WireAck => ({
+            seq,
+            generation,
+            position,
+            ...(createdAtUs === null ? {} : { createdAtUs }),
+            ...(turnId === null ? {} : { turnId }),
+          }),
+        );
         return answer.end({ acks, created: true });
       }
       case 'present': {
@@ -241,7 +285,10 @@ export class Appends {
       for (let at = 0; at < count; at += 1) {
         const seq = firstSeq + at;
         const row = stream.index.firstFrom(seq);
-        const isThere = stream.generation === generation && row < stream.index.length && stream.index.seqAt(row) === seq;
+        const isThere =
+          stream.generation === generation &&
+          row < stream.index.length &&
+          stream.index.seqAt(row) === seq;
         const text = isThere ? await readLine(files, stream.files, stream.index.row(row)) : null;
         acks.push({ seq, generation, position: firstPosition + at, text });
         bytes += (text?.length ?? 0) + 64;
@@ -262,7 +309,12 @@ export class Appends {
 
   #conditions(
     request: { number?: number; lowest?: number; expectedSeq?: number; idempotencyKey?: string },
-    more: { readonly kind: string; readonly texts: readonly Uint8Array[]; readonly unlessTerminal?: boolean; readonly ifAbsent?: boolean },
+    more: {
+      readonly kind: string;
+      readonly texts: readonly Uint8Array[];
+      readonly unlessTerminal?: boolean;
+      readonly ifAbsent?: boolean;
+    },
   ): AppendConditions {
     const key = request.idempotencyKey ?? null;
     return {
@@ -276,7 +328,9 @@ export class Appends {
   }
 
   #identity({ number, lowest }: { number?: number; lowest?: number }): Identity | null {
-    return number === undefined ? null : { clientId: this.#clientId, number, lowest: lowest ?? number };
+    return number === undefined
+      ? null
+      : { clientId: this.#clientId, number, lowest: lowest ?? number };
   }
 }
 
@@ -307,7 +361,8 @@ function fingerprint(kind: string, texts: readonly Uint8Array[]): Uint8Array {
 
 function bytesOf(events: readonly PreparedEvent[]): number {
   return events.reduce(
-    (sum, event) => sum + (event.journal === 'turns' ? event.text : event.head).length + EVENT_OVERHEAD_BYTES,
+    (sum, event) =>
+      sum + (event.journal === 'turns' ? event.text : event.head).length + EVENT_OVERHEAD_BYTES,
     0,
   );
 }
@@ -316,4 +371,3 @@ function bytesOf(events: readonly PreparedEvent[]): number {
 export function checkId(kind: IdKind, id: string): void {
   if (!isId(kind, id)) throw new InvalidIdError(describeIdProblem(kind, id));
 }
-

@@ -7,8 +7,13 @@
  * @module
  */
 import type { Socket } from 'node:net';
-import { DrainingError, EventLogError, ProtocolError, ProtocolVersionError } from '../../shared/errors.js';
 import { errorToWire } from '../../shared/error-wire.js';
+import {
+  DrainingError,
+  EventLogError,
+  ProtocolError,
+  ProtocolVersionError,
+} from '../../shared/errors.js';
 import { encodeFrame, FrameDecoder } from '../../shared/frame-codec.js';
 import {
   BATCH_EVENTS_MAX,
@@ -22,8 +27,8 @@ import {
 import { PROTOCOL_VERSION, type Welcome, type WireError } from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
 import { WireRefusal } from './appends.js';
-import type { ServerContext } from './context.js';
 import type { ByteBudget } from './byte-budget.js';
+import type { ServerContext } from './context.js';
 import { checkHello, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
 
@@ -62,7 +67,10 @@ export class Connection {
       itemsMax: FRAME_ITEMS_MAX,
       depthMax: FRAME_DEPTH_MAX,
     });
-    this.#greetingTimer = setTimeout(() => this.#drop('it did not say hello in time'), HELLO_TIMEOUT_MS);
+    this.#greetingTimer = setTimeout(
+      () => this.#drop('it did not say hello in time'),
+      HELLO_TIMEOUT_MS,
+    );
     socket.on('data', (chunk) => {
       this.#decoder.push(chunk);
       this.#read();
@@ -168,7 +176,10 @@ export class Connection {
     message: Readonly<Record<string, unknown>>,
     of: { readonly type: Parameters<typeof checkRequest>[0]; readonly id: number },
   ): Promise<void> {
-    if (this.#state === 'draining') throw new DrainingError('the daemon is stopping; nothing was written, try again on its next start');
+    if (this.#state === 'draining')
+      throw new DrainingError(
+        'the daemon is stopping; nothing was written, try again on its next start',
+      );
     await router.route(checkRequest(of.type, message), new AnswerWriter(this, of.id));
   }
 
@@ -206,7 +217,8 @@ export class Connection {
 
   /** A message that is no request of this protocol: answered if it can be, else the end. */
   #unknown(type: unknown, id: unknown): void {
-    if (typeof id !== 'number' || !Number.isSafeInteger(id)) return this.#drop('a message has no id');
+    if (typeof id !== 'number' || !Number.isSafeInteger(id))
+      return this.#drop('a message has no id');
     const shown = typeof type === 'string' ? JSON.stringify(type.slice(0, 80)) : typeof type;
     this.#refuse(id, new ProtocolError(`unknown request type ${shown}`));
   }
@@ -225,7 +237,10 @@ export class Connection {
   #drop(reason: string): void {
     if (this.#state === 'closed') return;
     this.#options.onProblem(reason);
-    this.send({ id: 0, error: errorToWire(new ProtocolError(`the connection is closed: ${reason}`)) });
+    this.send({
+      id: 0,
+      error: errorToWire(new ProtocolError(`the connection is closed: ${reason}`)),
+    });
     this.#flush();
     this.#state = 'closed';
     this.#socket.destroySoon();

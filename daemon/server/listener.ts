@@ -83,6 +83,9 @@ export class Listener {
 function removeStale(socketPath: string): void {
   const stat = lstatSync(socketPath, { throwIfNoEntry: false });
   if (stat === undefined) return;
-  if (!stat.isSocket()) throw new Error(`${socketPath} exists and is no socket: move it away or choose another --socket`);
+  if (!stat.isSocket())
+    throw new Error(
+      `${socketPath} exists and is no socket: move it away or choose another --socket`,
+    );
   unlinkSync(socketPath);
 }

@@ -6,11 +6,16 @@
  */
 import { EventTooLargeError, InvalidEventError } from '../../shared/errors.js';
 import { escapeLineSeparators } from '../../shared/json-escape.js';
+import { parseJson } from '../../shared/json-parse.js';
 import type { JsonMember, JsonScan } from '../../shared/json-scan.js';
 import { composeRunHead } from '../../shared/lines.js';
-import { parseJson } from '../../shared/json-parse.js';
 import type { PreparedRun, PreparedTurn } from '../commit/operations.js';
-import { parseRunCreatedAt, type RunRowKind, recordFacts, type TurnRowKind } from '../storage/line-facts.js';
+import {
+  parseRunCreatedAt,
+  type RunRowKind,
+  recordFacts,
+  type TurnRowKind,
+} from '../storage/line-facts.js';
 
 /** A text whose members are known. */
 export interface CheckedText {
@@ -45,17 +50,29 @@ const RUN_KEYS: ReadonlySet<string> = new Set([
  * @param scan the scan of `text` after its line separators were escaped
  * @param interpreted keys of which there may be only one
  */
-export function checkText(text: Uint8Array, scan: JsonScan, interpreted: 'turn' | 'run'): CheckedText {
-  if (!scan.ok) throw new InvalidEventError('', `the event is no JSON object: ${scan.reason} at byte ${scan.offset}`);
+export function checkText(
+  text: Uint8Array,
+  scan: JsonScan,
+  interpreted: 'turn' | 'run',
+): CheckedText {
+  if (!scan.ok)
+    throw new InvalidEventError(
+      '',
+      `the event is no JSON object: ${scan.reason} at byte ${scan.offset}`,
+    );
   const unique = interpreted === 'turn' ? TURN_KEYS : RUN_KEYS;
   const members = new Map<string, JsonMember>();
   for (const member of scan.members) {
     if (members.has(member.key) && unique.has(member.key)) {
-      throw new InvalidEventError(member.key, `the event has more than one ${JSON.stringify(member.key)}`);
+      throw new InvalidEventError(
+        member.key,
+        `the event has more than one ${JSON.stringify(member.key)}`,
+      );
     }
     members.set(member.key, member);
   }
-  if (members.has('seq')) throw new InvalidEventError('seq', 'seq is assigned by the daemon: leave it out');
+  if (members.has('seq'))
+    throw new InvalidEventError('seq', 'seq is assigned by the daemon: leave it out');
   return { text, members, keys: new Set(members.keys()), closeBrace: scan.closeBrace };
 }
 
@@ -74,23 +91,38 @@ export function boundedText(text: Uint8Array, eventBytesMax: number): Uint8Array
 type TurnParts = Omit<PreparedTurn, 'journal' | 'stream' | 'fileName'>;
 
 /** A turn's text, checked. */
-export function prepareTurn(checked: CheckedText, sessionId: string, streamId: string | null): TurnParts {
+export function prepareTurn(
+  checked: CheckedText,
+  sessionId: string,
+  streamId: string | null,
+): TurnParts {
   const value = valueReader(checked);
   const event = value('event');
   if (typeof event !== 'string' || event.trim() === '') {
     throw new InvalidEventError('event', 'event must be a string that is not blank');
   }
   if (checked.keys.has('session_id') && value('session_id') !== sessionId) {
-    throw new InvalidEventError('session_id', `session_id is another session's, not ${JSON.stringify(sessionId)}`);
+    throw new InvalidEventError(
+      'session_id',
+      `session_id is another session's, not ${JSON.stringify(sessionId)}`,
+    );
   }
   if (streamId !== null && checked.keys.has('stream_id')) {
     throw new InvalidEventError('stream_id', 'appendForStream sets stream_id: leave it out');
   }
   if (streamId !== null && checked.keys.has('turn_id') && !value('turn_id')) {
-    throw new InvalidEventError('turn_id', 'appendForStream sets turn_id: leave it out if it is empty');
+    throw new InvalidEventError(
+      'turn_id',
+      'appendForStream sets turn_id: leave it out if it is empty',
+    );
   }
   const createdAt = value('created_at');
-  const record = { event, turn_id: value('turn_id'), stream_id: streamId ?? value('stream_id'), created_at: createdAt };
+  const record = {
+    event,
+    turn_id: value('turn_id'),
+    stream_id: streamId ?? value('stream_id'),
+    created_at: createdAt,
+  };
   const facts = recordFacts('turns', record);
   return {
     text: checked.text,
@@ -112,7 +144,10 @@ export function prepareRun(checked: CheckedText): RunParts {
   const value = valueReader(checked);
   for (const key of checked.keys) {
     if (!RUN_KEYS.has(key)) {
-      throw new InvalidEventError(key, `unknown key ${JSON.stringify(key)}: a run event has ${[...RUN_KEYS].join(', ')}`);
+      throw new InvalidEventError(
+        key,
+        `unknown key ${JSON.stringify(key)}: a run event has ${[...RUN_KEYS].join(', ')}`,
+      );
     }
   }
   const text = (key: string): string => {
@@ -130,9 +165,17 @@ export function prepareRun(checked: CheckedText): RunParts {
   const createdAt = checked.members.get('created_at');
   const stamp = value('created_at');
   if (createdAt !== undefined && (typeof stamp !== 'string' || stamp === '')) {
-    throw new InvalidEventError('created_at', 'created_at must be a string, such as 2026-01-01T00:00:00.000000+00:00');
+    throw new InvalidEventError(
+      'created_at',
+      'created_at must be a string, such as 2026-01-01T00:00:00.000000+00:00',
+    );
   }
-  const facts = recordFacts('runs', { run_id: ids.runId, event_type: eventType, category, metadata: value('metadata') });
+  const facts = recordFacts('runs', {
+    run_id: ids.runId,
+    event_type: eventType,
+    category,
+    metadata: value('metadata'),
+  });
   return {
     ...ids,
     head: composeRunHead(checked.text, checked.members),

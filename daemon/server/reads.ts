@@ -13,11 +13,11 @@ import { type StreamName, streamFolder } from '../storage/layout.js';
 import type { RunRowKind } from '../storage/line-facts.js';
 import { TURN_ROW } from '../streams/assemble.js';
 import { JournalFile } from '../streams/journal-file.js';
-import { byCodeUnit, runFilesIn } from '../streams/load.js';
 import { readLine, readLines } from '../streams/line-reader.js';
+import { byCodeUnit, runFilesIn } from '../streams/load.js';
 import { countRows, damageOnPage, rowsAfter, runPage, threadPage } from '../streams/queries.js';
-import type { Row } from '../streams/stream-index.js';
 import type { Stream } from '../streams/stream.js';
+import type { Row } from '../streams/stream-index.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { checkId } from './appends.js';
 import type { ServerContext } from './context.js';
@@ -45,7 +45,9 @@ export class Reads {
       await this.#sendRows(stream, rows, answer);
       for (let at = 0; at < damage.length; at += DAMAGE_PER_FRAME) {
         const malformed = damage.slice(at, at + DAMAGE_PER_FRAME);
-        await answer.part({ malformed: malformed.map(({ file: _file, offset: _offset, ...line }) => line) });
+        await answer.part({
+          malformed: malformed.map(({ file: _file, offset: _offset, ...line }) => line),
+        });
       }
       answer.end({ head: { generation, seq: stream.lastSeq } });
     });
@@ -55,7 +57,10 @@ export class Reads {
     await this.#withStream(sessionName(request.sessionId), async (stream) => {
       const { index, generation } = stream;
       const turns = [...stream.turns.turns];
-      const latest = turns.map(([turnId, { latest: row }]) => ({ row, label: { label: 'state' as const, turnId } }));
+      const latest = turns.map(([turnId, { latest: row }]) => ({
+        row,
+        label: { label: 'state' as const, turnId },
+      }));
       const collisions = turns.flatMap(([turnId, { terminals }]) =>
         terminals.length < 2
           ? []
@@ -65,7 +70,11 @@ export class Reads {
       );
       const wanted = [...latest, ...collisions];
       let at = 0;
-      for await (const piece of readLines(this.#context.files, [...stream.files], wanted.map(({ row }) => index.row(row)))) {
+      for await (const piece of readLines(
+        this.#context.files,
+        [...stream.files],
+        wanted.map(({ row }) => index.row(row)),
+      )) {
         for (const { row, line } of piece) {
           const label = wanted[at]?.label ?? {};
           at += 1;
@@ -79,7 +88,8 @@ export class Reads {
   async pending(request: RequestOf<'turns.pending'>, answer: AnswerWriter): Promise<void> {
     const { sessionId, limit = Number.POSITIVE_INFINITY } = request;
     if (sessionId !== undefined) checkId('session', sessionId);
-    const ids = sessionId === undefined ? await this.#context.sessionFiles.sessionIds() : [sessionId];
+    const ids =
+      sessionId === undefined ? await this.#context.sessionFiles.sessionIds() : [sessionId];
     let left = limit;
     for (const id of ids) {
       if (left <= 0) break;
@@ -104,7 +114,9 @@ export class Reads {
       if (error.code === 'ENOENT') return [];
       throw error;
     });
-    const ids = names.filter((name) => isId('thread', name) && hasRuns(join(threads, name, 'runs')));
+    const ids = names.filter(
+      (name) => isId('thread', name) && hasRuns(join(threads, name, 'runs')),
+    );
     await sendIds(ids.sort(byCodeUnit), answer);
   }
 
@@ -119,11 +131,18 @@ export class Reads {
     checkId('run', runId);
     const types = eventTypes === undefined ? null : new Set(eventTypes);
     const filter = (kind: RunRowKind): boolean =>
-      kind.runId === runId && (types === null || types.has(kind.eventType)) && (taskId === undefined || kind.taskId === taskId);
-    await this.#sendPage(request.threadId, answer, (stream) => rowsAfter(stream.index, afterSeq, limit, filter));
+      kind.runId === runId &&
+      (types === null || types.has(kind.eventType)) &&
+      (taskId === undefined || kind.taskId === taskId);
+    await this.#sendPage(request.threadId, answer, (stream) =>
+      rowsAfter(stream.index, afterSeq, limit, filter),
+    );
   }
 
-  async listMessagesByRun(request: RequestOf<'runs.listMessagesByRun'>, answer: AnswerWriter): Promise<void> {
+  async listMessagesByRun(
+    request: RequestOf<'runs.listMessagesByRun'>,
+    answer: AnswerWriter,
+  ): Promise<void> {
     const { runId } = request;
     checkId('run', runId);
     await this.#sendPage(request.threadId, answer, (stream) =>
@@ -143,7 +162,10 @@ export class Reads {
     const entry = table.peek(name) === undefined ? catalog.get(name) : null;
     const fileNames = await sessionFiles.of(name.id);
     if (entry !== null && isUnchanged(streamFolder(layout, name), entry, fileNames)) {
-      const files = entry.files.map((mark, number) => new JournalFile(mark.name, join(streamFolder(layout, name), mark.name), number));
+      const files = entry.files.map(
+        (mark, number) =>
+          new JournalFile(mark.name, join(streamFolder(layout, name), mark.name), number),
+      );
       const row = ({ fileName, seq, offset, length }: LineRef): Row => ({
         seq,
         file: files.findIndex((file) => file.name === fileName),
@@ -156,17 +178,25 @@ export class Reads {
         submitted: submitted === null ? null : row(submitted),
         latest: row(latest),
       }));
-      return await this.#sendPending({ name, generation: entry.generation, files, turns: turns.slice(0, limit) }, answer);
+      return await this.#sendPending(
+        { name, generation: entry.generation, files, turns: turns.slice(0, limit) },
+        answer,
+      );
     }
     let sent = 0;
     await this.#withStream(name, async (stream) => {
-      const open = [...stream.turns.turns].filter(([, { terminals }]) => terminals.length === 0).slice(0, limit);
+      const open = [...stream.turns.turns]
+        .filter(([, { terminals }]) => terminals.length === 0)
+        .slice(0, limit);
       const turns = open.map(([turnId, { latest, submitted }]) => ({
         turnId,
         submitted: submitted === null ? null : stream.index.row(submitted),
         latest: stream.index.row(latest),
       }));
-      sent = await this.#sendPending({ name, generation: stream.generation, files: [...stream.files], turns }, answer);
+      sent = await this.#sendPending(
+        { name, generation: stream.generation, files: [...stream.files], turns },
+        answer,
+      );
     });
     return sent;
   }
@@ -185,7 +215,11 @@ export class Reads {
     return turns.length;
   }
 
-  async #sendPage(threadId: string, answer: AnswerWriter, select: (stream: Stream) => readonly number[]): Promise<void> {
+  async #sendPage(
+    threadId: string,
+    answer: AnswerWriter,
+    select: (stream: Stream) => readonly number[],
+  ): Promise<void> {
     await this.#withStream(threadName(threadId), async (stream) => {
       await this.#sendRows(stream, select(stream), answer);
       answer.end();
@@ -194,7 +228,11 @@ export class Reads {
 
   async #sendRows(stream: Stream, rows: readonly number[], answer: AnswerWriter): Promise<void> {
     const { index, generation } = stream;
-    for await (const piece of readLines(this.#context.files, [...stream.files], rowsOf(index, rows))) {
+    for await (const piece of readLines(
+      this.#context.files,
+      [...stream.files],
+      rowsOf(index, rows),
+    )) {
       for (const { row, line } of piece) {
         const wire: WireRow = { text: line, seq: row.seq, generation };
         await answer.row(wire);
@@ -219,7 +257,11 @@ interface PendingTurns {
   readonly name: StreamName;
   readonly generation: number;
   readonly files: readonly JournalFile[];
-  readonly turns: readonly { readonly turnId: string; readonly submitted: Row | null; readonly latest: Row }[];
+  readonly turns: readonly {
+    readonly turnId: string;
+    readonly submitted: Row | null;
+    readonly latest: Row;
+  }[];
 }
 
 /** Whether a stream's files have the lengths that the catalog knows. */
@@ -254,6 +296,7 @@ function hasRuns(folder: string): boolean {
 }
 
 async function sendIds(ids: readonly string[], answer: AnswerWriter): Promise<void> {
-  for (let at = 0; at < ids.length; at += IDS_PER_FRAME) await answer.part({ ids: ids.slice(at, at + IDS_PER_FRAME) });
+  for (let at = 0; at < ids.length; at += IDS_PER_FRAME)
+    await answer.part({ ids: ids.slice(at, at + IDS_PER_FRAME) });
   answer.end();
 }

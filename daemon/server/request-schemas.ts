@@ -70,7 +70,10 @@ const fields: Readonly<Record<RequestType, Readonly<Record<string, TSchema>>>> =
 
 const hello = Compile(HelloSchema);
 const requests = new Map(
-  Object.entries(fields).map(([type, schema]) => [type, Compile(Type.Object({ id: Count, ...schema }))]),
+  Object.entries(fields).map(([type, schema]) => [
+    type,
+    Compile(Type.Object({ id: Count, ...schema })),
+  ]),
 );
 
 /** The hello that a message is, or null. */
@@ -88,22 +91,34 @@ export function isRequestType(type: unknown): type is RequestType {
  *
  * @throws InvalidArgumentError or InvalidIdError that names the field
  */
-export function checkRequest(type: RequestType, message: Readonly<Record<string, unknown>>): Request {
+export function checkRequest(
+  type: RequestType,
+  message: Readonly<Record<string, unknown>>,
+): Request {
   const schema = requests.get(type);
   if (schema?.Check(message) !== true) {
     const [problem] = schema?.Errors(message) ?? [];
     const path = (problem?.instancePath ?? '').slice(1).replaceAll('/', '.');
     const missing = path === '' ? missingField(type, message) : path;
-    if (/^(sessionId|threadId|runId)$/.test(missing)) throw new InvalidIdError(`${missing} must be a string`);
-    throw new InvalidArgumentError(missing, `${missing}: ${problem?.message ?? 'is not of its form'}`);
+    if (/^(sessionId|threadId|runId)$/.test(missing))
+      throw new InvalidIdError(`${missing} must be a string`);
+    throw new InvalidArgumentError(
+      missing,
+      `${missing}: ${problem?.message ?? 'is not of its form'}`,
+    );
   }
   const key = message['idempotencyKey'];
   if (typeof key === 'string' && Buffer.byteLength(key) > IDEMPOTENCY_KEY_BYTES_MAX) {
-    throw new InvalidArgumentError('idempotencyKey', `idempotencyKey may have ${IDEMPOTENCY_KEY_BYTES_MAX} bytes`);
+    throw new InvalidArgumentError(
+      'idempotencyKey',
+      `idempotencyKey may have ${IDEMPOTENCY_KEY_BYTES_MAX} bytes`,
+    );
   }
   return message as unknown as Request;
 }
 
 function missingField(type: RequestType, message: Readonly<Record<string, unknown>>): string {
-  return Object.keys({ id: 0, ...fields[type] }).find((name) => !Object.hasOwn(message, name)) ?? '';
+  return (
+    Object.keys({ id: 0, ...fields[type] }).find((name) => !Object.hasOwn(message, name)) ?? ''
+  );
 }

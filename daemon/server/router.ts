@@ -5,10 +5,9 @@
  */
 import type { Request } from '../../shared/protocol.js';
 import type { AnswerWriter } from './answer-writer.js';
-import { Appends } from './appends.js';
+import { Appends, checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
-import { checkId } from './appends.js';
 
 /** Routes the requests of one connection. */
 export class Router {
@@ -38,7 +37,9 @@ export class Router {
       case 'turns.head':
         return await this.#reads.head(sessionName(request.sessionId), answer);
       case 'turns.delete':
-        return answer.end({ count: await this.#appends.delete(sessionName(request.sessionId), null, request) });
+        return answer.end({
+          count: await this.#appends.delete(sessionName(request.sessionId), null, request),
+        });
       case 'runs.put':
         return await this.#appends.runs(request, answer);
       case 'runs.listMessages':
@@ -54,10 +55,14 @@ export class Router {
       case 'runs.head':
         return await this.#reads.head(threadName(request.threadId), answer);
       case 'runs.deleteByThread':
-        return answer.end({ count: await this.#appends.delete(threadName(request.threadId), null, request) });
+        return answer.end({
+          count: await this.#appends.delete(threadName(request.threadId), null, request),
+        });
       case 'runs.deleteByRun':
         checkId('run', request.runId);
-        return answer.end({ count: await this.#appends.delete(threadName(request.threadId), request.runId, request) });
+        return answer.end({
+          count: await this.#appends.delete(threadName(request.threadId), request.runId, request),
+        });
       case 'stats':
         return answer.end({ stats: this.#context.stats() });
       default:

@@ -11,8 +11,16 @@
 import { readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { during } from '../workers/failure.js';
-import { decodeCatalogFrame, type CatalogFrame } from './catalog-format.js';
-import { closeFile, openFile, replaceFile, sizeOf, syncData, writeFully, writeZeros } from './disk.js';
+import { type CatalogFrame, decodeCatalogFrame } from './catalog-format.js';
+import {
+  closeFile,
+  openFile,
+  replaceFile,
+  sizeOf,
+  syncData,
+  writeFully,
+  writeZeros,
+} from './disk.js';
 import {
   decodeFileHeader,
   encodeFileHeader,
@@ -44,7 +52,12 @@ export type CatalogRead =
       readonly tornAt: number | null;
     }
   | { readonly kind: 'none' }
-  | { readonly kind: 'corrupt'; readonly file: string; readonly offset: number; readonly reason: string };
+  | {
+      readonly kind: 'corrupt';
+      readonly file: string;
+      readonly offset: number;
+      readonly reason: string;
+    };
 
 /** Reads the newest catalog file. */
 export function readCatalog(layout: Layout): CatalogRead {
@@ -72,14 +85,31 @@ export function readCatalog(layout: Layout): CatalogRead {
       const reason = found.kind === 'bad' ? found.reason : 'it holds no frame';
       return { kind: 'corrupt', file: path, offset: at, reason };
     }
-    return { kind: 'read', end: { number, path, cursor: at }, frames, tornAt: found.kind === 'bad' ? at : null };
+    return {
+      kind: 'read',
+      end: { number, path, cursor: at },
+      frames,
+      tornAt: found.kind === 'bad' ? at : null,
+    };
   }
 }
 
 /** Starts a new catalog file with a frame that holds everything, and deletes the older ones. */
-export function writeCatalogAnew(layout: Layout, number: number, frame: Uint8Array, epoch: number): CatalogEnd {
+export function writeCatalogAnew(
+  layout: Layout,
+  number: number,
+  frame: Uint8Array,
+  epoch: number,
+): CatalogEnd {
   const path = catalogPath(layout, number);
-  const header = encodeFileHeader({ kind: 'EVLOGCAT', format: FORMAT_VERSION, number, firstPosition: 0, epoch, follows: 0 });
+  const header = encodeFileHeader({
+    kind: 'EVLOGCAT',
+    format: FORMAT_VERSION,
+    number,
+    firstPosition: 0,
+    epoch,
+    follows: 0,
+  });
   replaceFile(path, Buffer.concat([header, frame, Buffer.alloc(RESERVE_BYTES)]), 0o600);
   for (const name of readdirSync(dirname(path))) {
     const other = catalogNumber(name);

@@ -4,7 +4,13 @@
  *
  * @module
  */
-import { type CatalogEntry, type CatalogFrame, decodeEntry, encodeEntry, type PackedEntry } from './catalog-format.js';
+import {
+  type CatalogEntry,
+  type CatalogFrame,
+  decodeEntry,
+  encodeEntry,
+  type PackedEntry,
+} from './catalog-format.js';
 import { type StreamName, streamKey } from './layout.js';
 
 interface Known {
@@ -92,6 +98,8 @@ export class Catalog {
   #packed(name: StreamName): PackedEntry[] {
     const key = streamKey(name);
     const known = this.#known.get(key);
-    return known === undefined ? [] : [[name.journal, name.id, known.entry, this.#behind.get(key) ?? null]];
+    return known === undefined
+      ? []
+      : [[name.journal, name.id, known.entry, this.#behind.get(key) ?? null]];
   }
 }

@@ -101,11 +101,7 @@ export function makeFolder(path: string, mode: number): boolean {
 /** Opens a file that must not be a link. */
 export function openFile(path: string, access: 'read' | 'write' | 'create', mode = 0o600): number {
   const flags =
-    access === 'read'
-      ? O_RDONLY
-      : access === 'write'
-        ? O_RDWR
-        : O_RDWR | O_CREAT | O_EXCL;
+    access === 'read' ? O_RDONLY : access === 'write' ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
   return during('open', path, () => openSync(path, flags | O_NOFOLLOW, mode));
 }
 

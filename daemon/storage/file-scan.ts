@@ -66,7 +66,11 @@ class RowColumns {
   readonly #kindTable: RowKind[] = [];
   readonly #kindIndex: Map<string, number> = new Map();
 
-  add(offset: number, length: number, facts: { seq: number | null; createdAt: number; kind: RowKind }): void {
+  add(
+    offset: number,
+    length: number,
+    facts: { seq: number | null; createdAt: number; kind: RowKind },
+  ): void {
     const at = this.count;
     if (at === this.#offsets.length) this.#grow();
     this.#offsets[at] = offset;
@@ -169,7 +173,10 @@ export function eachLine(
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - at));
     const read = readSync(fd, chunk, 0, chunk.length, at);
     if (read === 0) break;
-    const bytes = carried.length === 0 ? chunk.subarray(0, read) : Buffer.concat([carried, chunk.subarray(0, read)]);
+    const bytes =
+      carried.length === 0
+        ? chunk.subarray(0, read)
+        : Buffer.concat([carried, chunk.subarray(0, read)]);
     const base = at - carried.length;
     let start = 0;
     // What was carried holds no LF, so a long line is not searched again and again.

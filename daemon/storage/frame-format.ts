@@ -37,7 +37,12 @@ export interface FrameHeader {
 
 /** What stands at an offset where a frame may begin. */
 export type FrameAt =
-  | { readonly kind: 'frame'; readonly header: FrameHeader; readonly payload: Uint8Array; readonly end: number }
+  | {
+      readonly kind: 'frame';
+      readonly header: FrameHeader;
+      readonly payload: Uint8Array;
+      readonly end: number;
+    }
   | { readonly kind: 'end' }
   | { readonly kind: 'bad'; readonly reason: string };
 
@@ -119,7 +124,10 @@ export function nextWholeFrame(
   return null;
 }
 
-function wholeFrameAt(bytes: Uint8Array, offset: number): Extract<FrameAt, { kind: 'frame' }> | string {
+function wholeFrameAt(
+  bytes: Uint8Array,
+  offset: number,
+): Extract<FrameAt, { kind: 'frame' }> | string {
   if (offset + FRAME_HEADER_BYTES > bytes.length) return 'the frame header is cut';
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, FRAME_HEADER_BYTES);
   if (view.getUint32(0, true) !== FRAME_MAGIC) return 'no frame begins here';

@@ -80,7 +80,9 @@ export function journalFileName(id: string): string {
 }
 
 /** The session that a file of the turn journal belongs to, or null for a name that is none. */
-export function sessionOfFile(fileName: string): { readonly id: string; readonly shard: boolean } | null {
+export function sessionOfFile(
+  fileName: string,
+): { readonly id: string; readonly shard: boolean } | null {
   const stem = stemOf(fileName);
   if (stem === null) return null;
   if (isId('session', stem)) return { id: stem, shard: false };
@@ -119,7 +121,10 @@ export function catalogNumber(fileName: string): number | null {
 }
 
 /** The folder of a finished deletion, and the one that it has until all files are in it. */
-export function trashPaths(layout: Layout, position: number): { readonly final: string; readonly partial: string } {
+export function trashPaths(
+  layout: Layout,
+  position: number,
+): { readonly final: string; readonly partial: string } {
   const final = join(layout.trash, String(position));
   return { final, partial: `${final}.partial` };
 }

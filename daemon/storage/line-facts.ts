@@ -72,7 +72,10 @@ function parseLine(line: Buffer): Readonly<Record<string, unknown>> | null {
 }
 
 /** The facts of a record, given by its members. */
-export function recordFacts(journal: Journal, record: Readonly<Record<string, unknown>>): LineFacts {
+export function recordFacts(
+  journal: Journal,
+  record: Readonly<Record<string, unknown>>,
+): LineFacts {
   const seq = Object.hasOwn(record, 'seq') ? usableSeq(record['seq']) : null;
   return journal === 'turns'
     ? { seq, createdAt: finite(record['created_at']), kind: turnKind(record) }

@@ -11,7 +11,15 @@ import { ByteFormatError, ByteReader, ByteWriter } from './byte-codec.js';
 import type { StreamName } from './layout.js';
 
 const LF = 0x0a;
-const TYPE = { stream: 1, append: 2, deleteStream: 3, deleteRun: 4, adoptFiles: 5, adoptLines: 6, fence: 7 } as const;
+const TYPE = {
+  stream: 1,
+  append: 2,
+  deleteStream: 3,
+  deleteRun: 4,
+  adoptFiles: 5,
+  adoptLines: 6,
+  fence: 7,
+} as const;
 const HAS_IDENTITY = 1;
 const HAS_KEY = 2;
 const FINGERPRINT_BYTES = 16;
@@ -98,7 +106,12 @@ export type LogRecord =
       readonly ranges: readonly NumberedRange[];
     }
   | { readonly type: 'adoptLines'; readonly events: readonly LoggedEvent[] }
-  | { readonly type: 'fence'; readonly stream: StreamLife; readonly position: number; readonly reason: string };
+  | {
+      readonly type: 'fence';
+      readonly stream: StreamLife;
+      readonly position: number;
+      readonly reason: string;
+    };
 
 /** Builds the payload of one frame. */
 export class LogPayload {
@@ -129,7 +142,10 @@ export class LogPayload {
    * Adds an append and returns where the lines of its events stand in the payload, each with
    * its LF, as pairs of start and end.
    */
-  append(retry: RetryFacts, events: readonly LoggedEvent[]): readonly (readonly [number, number])[] {
+  append(
+    retry: RetryFacts,
+    events: readonly LoggedEvent[],
+  ): readonly (readonly [number, number])[] {
     const streams = events.map((event) => this.#stream(event.stream));
     this.#writer.u8(TYPE.append);
     this.#retry(retry);
@@ -160,7 +176,11 @@ export class LogPayload {
 
   adoptFiles(
     stream: StreamLife,
-    adopted: { readonly lastSeq: number; readonly files: readonly FileMark[]; readonly ranges: readonly NumberedRange[] },
+    adopted: {
+      readonly lastSeq: number;
+      readonly files: readonly FileMark[];
+      readonly ranges: readonly NumberedRange[];
+    },
   ): void {
     this.#single(TYPE.adoptFiles, stream);
     const writer = this.#writer;
@@ -206,7 +226,10 @@ export class LogPayload {
     this.#nextPosition += 1;
   }
 
-  #events(events: readonly LoggedEvent[], streams: readonly number[]): readonly (readonly [number, number])[] {
+  #events(
+    events: readonly LoggedEvent[],
+    streams: readonly number[],
+  ): readonly (readonly [number, number])[] {
     const writer = this.#writer;
     const places: (readonly [number, number])[] = [];
     writer.u32(events.length);
@@ -289,7 +312,14 @@ class PayloadReader {
         const count = reader.u64();
         const runId = type === TYPE.deleteRun ? reader.text() : null;
         const files = { moved: reader.texts(), rewrites: reader.texts() };
-        return { type: runId === null ? 'deleteStream' : 'deleteRun', ...placed, retry, count, runId, ...files };
+        return {
+          type: runId === null ? 'deleteStream' : 'deleteRun',
+          ...placed,
+          retry,
+          count,
+          runId,
+          ...files,
+        };
       }
       case TYPE.fence:
         return { type: 'fence', ...this.#placed(), reason: reader.text() };

@@ -15,7 +15,11 @@ import type { Layout } from './layout.js';
  *
  * @returns the path of the copy
  */
-export function keepAside(layout: Layout, from: { readonly path: string; readonly offset: number }, bytes: Uint8Array): string {
+export function keepAside(
+  layout: Layout,
+  from: { readonly path: string; readonly offset: number },
+  bytes: Uint8Array,
+): string {
   makeFolder(layout.quarantine, 0o700);
   const digest = createHash('sha256').update(from.path).update(bytes).digest('hex').slice(0, 12);
   const name = `${basename(from.path).slice(0, 180)}-${from.offset}-${digest}`;

@@ -37,7 +37,11 @@ export interface AssembledStream {
   readonly continues: boolean;
   readonly lastSeq: number;
   readonly lastCreatedAtUs: number;
-  readonly files: readonly { readonly mark: FileMark; readonly size: number; readonly endsWithLf: boolean }[];
+  readonly files: readonly {
+    readonly mark: FileMark;
+    readonly size: number;
+    readonly endsWithLf: boolean;
+  }[];
   readonly index: IndexParts;
   readonly turns: TurnParts;
   readonly ranges: readonly NumberedRange[];
@@ -70,7 +74,9 @@ export function assembleStream(
   const marks = continues ? known : new Map<string, FileMark>();
   const numbering = new Numbering(journal, life, found.known);
   const problem = life?.fence ?? fenceForDamage(files);
-  const seqs = numbering.number(files.map((file) => ({ ...file, knownLength: marks.get(file.name)?.length ?? 0 })));
+  const seqs = numbering.number(
+    files.map((file) => ({ ...file, knownLength: marks.get(file.name)?.length ?? 0 })),
+  );
   const { index, turns, lastCreatedAt } = indexRows(journal, files, seqs);
   const ranges = numbering.ranges;
   return {
@@ -80,7 +86,11 @@ export function assembleStream(
       life?.lastCreatedAtUs ?? 0,
       journal === 'turns' ? Math.floor(lastCreatedAt * 1_000_000) : lastCreatedAt,
     ),
-    files: files.map(({ scan }) => ({ mark: scan.mark, size: scan.size, endsWithLf: scan.endsWithLf })),
+    files: files.map(({ scan }) => ({
+      mark: scan.mark,
+      size: scan.size,
+      endsWithLf: scan.endsWithLf,
+    })),
     index: index.parts(),
     turns: turns.parts(),
     ranges,
@@ -128,7 +138,12 @@ function indexRows(
     const kind = rows.kindTable[rows.kinds[at] as number] as TurnRowKind | RunRowKind;
     const seq = (seqs[file] as Float64Array)[at] as number;
     const createdAt = rows.createdAts[at] as number;
-    const place = { seq, file, offset: rows.offsets[at] as number, length: rows.lengths[at] as number };
+    const place = {
+      seq,
+      file,
+      offset: rows.offsets[at] as number,
+      length: rows.lengths[at] as number,
+    };
     const row = index.add({ ...place, kind: journal === 'turns' ? TURN_ROW : kind });
     if (kind.journal === 'turns') turns.add(row, kind, createdAt);
     lastCreatedAt = createdAt;

@@ -28,6 +28,8 @@ export function planDeletion(stream: Stream, runId: string | null): DeletionPlan
   const names = (of: typeof touched): string[] => of.map(({ name }) => name);
   return {
     moved: names(touched.filter(({ number }) => !holdsOthers.has(number))),
-    rewrites: names(touched.filter(({ number }) => holdsOthers.has(number) && holdsRun.has(number))),
+    rewrites: names(
+      touched.filter(({ number }) => holdsOthers.has(number) && holdsRun.has(number)),
+    ),
   };
 }

@@ -7,7 +7,14 @@
  *
  * @module
  */
-import { closeSync, constants, fstatSync, open as openCallback, rmdirSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  open as openCallback,
+  rmdirSync,
+  unlinkSync,
+} from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -98,7 +105,11 @@ export class FileTable {
   }
 
   /** A checkpoint has synced these files as they were at these counts of writes. */
-  synced(files: readonly { readonly file: JournalFile; readonly writes: number }[], folders: readonly string[], nowMs: number): void {
+  synced(
+    files: readonly { readonly file: JournalFile; readonly writes: number }[],
+    folders: readonly string[],
+    nowMs: number,
+  ): void {
     for (const { file, writes } of files) {
       if (file.writes !== writes) continue;
       file.dirty = false;

@@ -20,7 +20,8 @@ export function isFresh(stream: Stream): boolean {
 function isUnchanged(file: Stream['files'][number]): boolean {
   const stat = statSync(file.path, { throwIfNoEntry: false });
   if (stat === undefined) return file.mark.length === 0 && file.size === 0;
-  const isSame = file.identity === null || (stat.ino === file.identity.ino && stat.dev === file.identity.dev);
+  const isSame =
+    file.identity === null || (stat.ino === file.identity.ino && stat.dev === file.identity.dev);
   return isSame && stat.size === file.size;
 }
 
@@ -31,5 +32,7 @@ function hasNewRun(stream: Stream): boolean {
   if (changedMs === stream.folderChangedMs) return false;
   stream.folderChangedMs = changedMs;
   if (changedMs === 0) return false;
-  return readdirSync(stream.folder).some((name) => runOfFile(name) !== null && stream.file(name) === undefined);
+  return readdirSync(stream.folder).some(
+    (name) => runOfFile(name) !== null && stream.file(name) === undefined,
+  );
 }

@@ -44,9 +44,18 @@ export async function* readLines(
 }
 
 /** Reads the line of one row. */
-export async function readLine(table: FileTable, files: readonly JournalFile[], row: Row): Promise<Buffer> {
+export async function readLine(
+  table: FileTable,
+  files: readonly JournalFile[],
+  row: Row,
+): Promise<Buffer> {
   const file = files[row.file] as JournalFile;
-  const [only] = await readPiece(table, { file, rows: [row], from: row.offset, to: row.offset + row.length });
+  const [only] = await readPiece(table, {
+    file,
+    rows: [row],
+    from: row.offset,
+    to: row.offset + row.length,
+  });
   return (only as RowLine).line;
 }
 
@@ -57,7 +66,10 @@ function* pieces(files: readonly JournalFile[], rows: Iterable<Row>): Generator<
     const end = row.offset + row.length;
     // Lines are neighbours if nothing but the LF lies between them.
     const follows: boolean =
-      piece !== null && piece.file === file && row.offset === piece.to + 1 && end - piece.from <= ANSWER_FRAME_BYTES;
+      piece !== null &&
+      piece.file === file &&
+      row.offset === piece.to + 1 &&
+      end - piece.from <= ANSWER_FRAME_BYTES;
     if (piece !== null && follows) {
       piece.rows.push(row);
       piece.to = end;
@@ -95,7 +107,13 @@ async function fromDisk(
   try {
     await table.reading(file, async (fd) => {
       while (filled < bytes.length) {
-        const { bytesRead } = await read(fd, bytes, filled, bytes.length - filled, range.from + filled);
+        const { bytesRead } = await read(
+          fd,
+          bytes,
+          filled,
+          bytes.length - filled,
+          range.from + filled,
+        );
         if (bytesRead === 0) break;
         filled += bytesRead;
       }

@@ -9,8 +9,13 @@ import type { CatalogEntry } from '../storage/catalog-format.js';
 import { closeFile, openFile, syncFile, syncFolder } from '../storage/disk.js';
 import { matchesMark, scanFile } from '../storage/file-scan.js';
 import { runOfFile, type StreamName } from '../storage/layout.js';
-import { FailureError, during } from '../workers/failure.js';
-import { type AssembledStream, assembleStream, type KnownLine, type ScannedFile } from './assemble.js';
+import { during, FailureError } from '../workers/failure.js';
+import {
+  type AssembledStream,
+  assembleStream,
+  type KnownLine,
+  type ScannedFile,
+} from './assemble.js';
 
 /** What to load. */
 export interface LoadTask {
@@ -61,7 +66,9 @@ export function loadStream(task: LoadTask): LoadedStream {
 /** The run files of a thread's folder; none where there is no folder. */
 export function runFilesIn(folder: string): string[] {
   try {
-    return during('open', folder, () => readdirSync(folder)).filter((name) => runOfFile(name) !== null);
+    return during('open', folder, () => readdirSync(folder)).filter(
+      (name) => runOfFile(name) !== null,
+    );
   } catch (error) {
     if (error instanceof FailureError && error.failure.code === 'ENOENT') return [];
     throw error;

@@ -112,7 +112,11 @@ export class Numbering {
     return seqs;
   }
 
-  #numberFresh(fresh: NewRow[], files: readonly NumberedFile[], seqs: readonly Float64Array[]): void {
+  #numberFresh(
+    fresh: NewRow[],
+    files: readonly NumberedFile[],
+    seqs: readonly Float64Array[],
+  ): void {
     if (this.#journal === 'turns' && new Set(fresh.map(({ file }) => file)).size > 1) {
       fresh.sort((a, b) => a.createdAt - b.createdAt || a.file - b.file || a.row - b.row);
     }
@@ -128,7 +132,11 @@ export class Numbering {
         while (claimed.has(next)) next += 1;
         column[row] = next;
         this.#lastSeq = next;
-        addToRanges(this.#ranges, { fileName: name, offset: scan.rows.offsets[row] as number, seq: next });
+        addToRanges(this.#ranges, {
+          fileName: name,
+          offset: scan.rows.offsets[row] as number,
+          seq: next,
+        });
         continue;
       }
       column[row] = seq >= 0 ? seq : 0;

@@ -20,7 +20,12 @@ export interface Page {
 export type KindFilter = (kind: RunRowKind) => boolean;
 
 /** The first rows above `afterSeq`. */
-export function rowsAfter(index: StreamIndex, after: number, limit: number, filter?: KindFilter): number[] {
+export function rowsAfter(
+  index: StreamIndex,
+  after: number,
+  limit: number,
+  filter?: KindFilter,
+): number[] {
   return firstRows(index, { from: index.firstAfter(after), to: index.length, limit }, filter);
 }
 
@@ -90,7 +95,8 @@ function firstRows(index: StreamIndex, range: Range, filter?: KindFilter): numbe
   for (let at = Math.max(range.from, wanted.start); at < end; at += 1) {
     if (!wanted.has(index.kindAt(at))) continue;
     const last = rows.at(-1);
-    if (rows.length >= range.limit && last !== undefined && index.seqAt(at) !== index.seqAt(last)) break;
+    if (rows.length >= range.limit && last !== undefined && index.seqAt(at) !== index.seqAt(last))
+      break;
     rows.push(at);
   }
   return rows;
@@ -103,7 +109,8 @@ function lastRows(index: StreamIndex, range: Range, filter?: KindFilter): number
   for (let at = Math.min(range.to, wanted.end) - 1; at >= start; at -= 1) {
     if (!wanted.has(index.kindAt(at))) continue;
     const first = rows.at(-1);
-    if (rows.length >= range.limit && first !== undefined && index.seqAt(at) !== index.seqAt(first)) break;
+    if (rows.length >= range.limit && first !== undefined && index.seqAt(at) !== index.seqAt(first))
+      break;
     rows.push(at);
   }
   return rows.reverse();

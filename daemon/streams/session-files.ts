@@ -41,7 +41,8 @@ export class SessionFiles {
 
   async #current(): Promise<Listing> {
     const known = this.#listing;
-    if (known?.certain === true && (await changeTime(this.#folder)) === known.changedNs) return known;
+    if (known?.certain === true && (await changeTime(this.#folder)) === known.changedNs)
+      return known;
     // A listing that began before this call may have missed what happened before it.
     if (this.#reading === null) return this.#read();
     this.#next ??= this.#reading.then(() => {

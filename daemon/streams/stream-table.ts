@@ -110,7 +110,9 @@ export class StreamTable implements StreamSource {
   release(stream: Stream): void {
     stream.pins -= 1;
     if (stream.pins > 0 || this.#active.get(stream.key) !== stream) return;
-    const isSettled = stream.state.kind === 'ready' && stream.files.every(({ unmarkedFrom }) => unmarkedFrom === null);
+    const isSettled =
+      stream.state.kind === 'ready' &&
+      stream.files.every(({ unmarkedFrom }) => unmarkedFrom === null);
     if (!isSettled) return;
     this.#active.delete(stream.key);
     this.#idle.set(stream.key, stream);
@@ -174,7 +176,9 @@ export class StreamTable implements StreamSource {
 
   reload(stream: Stream): void {
     if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
-    this.#options.onReport('the files of a stream changed; reading them again', { stream: stream.key });
+    this.#options.onReport('the files of a stream changed; reading them again', {
+      stream: stream.key,
+    });
     this.#load(stream);
   }
 
@@ -183,7 +187,10 @@ export class StreamTable implements StreamSource {
     stream.state = { kind: 'deleting' };
     const { runId, position, moved, rewrites } = deletion;
     const paths = trashPaths(layout, position);
-    const emptied = stream.name.journal === 'runs' && runId === null ? [...stream.folders].reverse().slice(0, 2) : [];
+    const emptied =
+      stream.name.journal === 'runs' && runId === null
+        ? [...stream.folders].reverse().slice(0, 2)
+        : [];
     const moves = { ...paths, folder: stream.folder, fileNames: moved, rewrites, runId, emptied };
     const result = await commitLane.run({ kind: 'trash', moves });
     if (result.kind !== 'trash') throw new Error('the commit lane answered another task');
@@ -232,7 +239,10 @@ export class StreamTable implements StreamSource {
     const { name, folder } = stream;
     const { scanLane, sessionFiles } = this.#options;
     const fileNames = name.journal === 'turns' ? await sessionFiles.of(name.id) : null;
-    const result = await scanLane.run({ kind: 'load', task: { name, folder, fileNames, entry, known } });
+    const result = await scanLane.run({
+      kind: 'load',
+      task: { name, folder, fileNames, entry, known },
+    });
     this.counts.loads += 1;
     if (result.kind !== 'load') throw new Error('the scan lane answered another task');
     if (!result.result.ok) throw this.#readFailure(result.result.failure);
@@ -253,7 +263,10 @@ export class StreamTable implements StreamSource {
       onReport('the last file of a stream was removed by another program', { stream: stream.key });
     } else if (content.foreign || isNewFence) {
       generation = await this.#adopt(stream, loaded, generation === 0 ? null : generation);
-      onReport('content of other programs was adopted', { stream: stream.key, fence: content.fence });
+      onReport('content of other programs was adopted', {
+        stream: stream.key,
+        fence: content.fence,
+      });
     }
     for (const file of stream.files) if (!file.dirty) files.forget(file);
     stream.fill(loaded, generation);

@@ -42,10 +42,15 @@ export default function run(task: CheckpointTask): Result<CheckpointDone> {
   });
 }
 
-function writeCatalog(task: CheckpointTask): { readonly end: CatalogEnd; readonly replaced: boolean } {
+function writeCatalog(task: CheckpointTask): {
+  readonly end: CatalogEnd;
+  readonly replaced: boolean;
+} {
   const { everything, end } = task;
   if (everything !== null) {
-    const anew = asResult(() => writeCatalogAnew(task.layout, end.number + 1, everything, task.epoch));
+    const anew = asResult(() =>
+      writeCatalogAnew(task.layout, end.number + 1, everything, task.epoch),
+    );
     if (anew.ok) return { end: anew.value, replaced: true };
     if (!isNoRoom(anew.failure) || end.number === 0) throw new FailureError(anew.failure);
   }

@@ -47,9 +47,16 @@ export interface TrashMove {
 export type CommitTask =
   | {
       readonly kind: 'commit';
-      readonly log: { readonly fd: number; readonly at: number; readonly frame: Uint8Array; readonly path: string };
+      readonly log: {
+        readonly fd: number;
+        readonly at: number;
+        readonly frame: Uint8Array;
+        readonly path: string;
+      };
       /** The lines of each file as pairs of start and end in the frame. */
-      readonly files: readonly (Omit<FileWrite, 'bytes'> & { readonly places: readonly (readonly [number, number])[] })[];
+      readonly files: readonly (Omit<FileWrite, 'bytes'> & {
+        readonly places: readonly (readonly [number, number])[];
+      })[];
     }
   | { readonly kind: 'write'; readonly files: readonly FileWrite[] }
   | { readonly kind: 'trash'; readonly moves: TrashMove };

@@ -34,8 +34,17 @@ function commit(task: Extract<CommitTask, { kind: 'commit' }>): CommitResult {
   const wrote = performance.now();
   const failure = written.ok ? syncLog(log) : cleanTail(log, written.failure);
   const synced = performance.now();
-  const files = failure === null ? task.files.map((file) => writeLines({ ...file, bytes: gather(log.frame, file.places) })) : [];
-  return { kind: 'commit', logFailure: failure, files, writeMs: wrote - began, syncMs: synced - wrote };
+  const files =
+    failure === null
+      ? task.files.map((file) => writeLines({ ...file, bytes: gather(log.frame, file.places) }))
+      : [];
+  return {
+    kind: 'commit',
+    logFailure: failure,
+    files,
+    writeMs: wrote - began,
+    syncMs: synced - wrote,
+  };
 }
 
 function syncLog(log: { readonly fd: number; readonly path: string }): Failure | null {
@@ -44,7 +53,10 @@ function syncLog(log: { readonly fd: number; readonly path: string }): Failure |
 }
 
 /** Takes a refused frame off the log again; if that fails, nobody knows what is on the disk. */
-function cleanTail(log: { readonly fd: number; readonly at: number; readonly path: string }, refused: Failure): Failure {
+function cleanTail(
+  log: { readonly fd: number; readonly at: number; readonly path: string },
+  refused: Failure,
+): Failure {
   try {
     cutFile(log.fd, log.at, log.path);
     return refused;

@@ -17,7 +17,9 @@ export interface Failure {
 }
 
 /** A worker's answer. */
-export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure };
+export type Result<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: Failure };
 
 const EDQUOT = -constants.errno.EDQUOT;
 const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
@@ -36,7 +38,12 @@ export class FailureError extends Error {
 export function failureOf(error: unknown, phase: Failure['phase'], path: string): Failure {
   if (error instanceof FailureError) return error.failure;
   const { code, errno, message } = error as NodeJS.ErrnoException;
-  return { phase, code: errno === EDQUOT ? 'EDQUOT' : (code ?? 'UNKNOWN'), path, message: String(message) };
+  return {
+    phase,
+    code: errno === EDQUOT ? 'EDQUOT' : (code ?? 'UNKNOWN'),
+    path,
+    message: String(message),
+  };
 }
 
 /** Runs a step; what it throws becomes a failure of this phase. */

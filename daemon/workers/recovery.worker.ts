@@ -9,14 +9,21 @@ import { asResult, type Failure } from './failure.js';
 
 export type RecoveryResult =
   | { readonly kind: 'recovered'; readonly recovered: Recovered }
-  | { readonly kind: 'corrupt'; readonly file: string; readonly offset: number; readonly message: string }
+  | {
+      readonly kind: 'corrupt';
+      readonly file: string;
+      readonly offset: number;
+      readonly message: string;
+    }
   | { readonly kind: 'format'; readonly message: string }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 export default function run(task: RecoveryTask): RecoveryResult {
   try {
     const done = asResult(() => recoverDirectory(task));
-    return done.ok ? { kind: 'recovered', recovered: done.value } : { kind: 'failed', failure: done.failure };
+    return done.ok
+      ? { kind: 'recovered', recovered: done.value }
+      : { kind: 'failed', failure: done.failure };
   } catch (error) {
     if (error instanceof LogCorruptError) {
       return { kind: 'corrupt', file: error.file, offset: error.offset, message: error.message };

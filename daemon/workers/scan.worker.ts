@@ -21,7 +21,10 @@ export default function run(task: ScanTask): ScanResult {
     case 'load':
       return { kind: 'load', result: asResult(() => loadStream(task.task)) };
     case 'text':
-      return { kind: 'text', scan: scanObject(task.text, { depthMax: JSON_DEPTH_MAX, membersMax: JSON_MEMBERS_MAX }) };
+      return {
+        kind: 'text',
+        scan: scanObject(task.text, { depthMax: JSON_DEPTH_MAX, membersMax: JSON_MEMBERS_MAX }),
+      };
     default:
       return task satisfies never;
   }

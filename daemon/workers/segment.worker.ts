@@ -23,9 +23,25 @@ import { asResult, during, type Failure, FailureError, isNoRoom, type Result } f
 const PAGE_BYTES = 4096;
 
 export type SegmentTask =
-  | { readonly kind: 'fill'; readonly fd: number; readonly path: string; readonly from: number; readonly to: number }
-  | { readonly kind: 'spare'; readonly path: string; readonly bytes: number; readonly bytesMin: number }
-  | { readonly kind: 'activate'; readonly spare: string; readonly path: string; readonly header: Uint8Array }
+  | {
+      readonly kind: 'fill';
+      readonly fd: number;
+      readonly path: string;
+      readonly from: number;
+      readonly to: number;
+    }
+  | {
+      readonly kind: 'spare';
+      readonly path: string;
+      readonly bytes: number;
+      readonly bytesMin: number;
+    }
+  | {
+      readonly kind: 'activate';
+      readonly spare: string;
+      readonly path: string;
+      readonly header: Uint8Array;
+    }
   | { readonly kind: 'seal'; readonly fd: number; readonly path: string; readonly length: number }
   | { readonly kind: 'remove'; readonly paths: readonly string[] };
 

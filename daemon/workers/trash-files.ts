@@ -6,7 +6,14 @@
  */
 import { existsSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { closeFile, makeFolder, moveFile, openFile, replaceFile, syncFolder } from '../storage/disk.js';
+import {
+  closeFile,
+  makeFolder,
+  moveFile,
+  openFile,
+  replaceFile,
+  syncFolder,
+} from '../storage/disk.js';
 import { type FileScan, scanFile } from '../storage/file-scan.js';
 import { lineFacts } from '../storage/line-facts.js';
 import type { TrashMove } from './commit-task.js';
@@ -23,8 +30,11 @@ export interface Trashed {
 export function trashFiles(moves: TrashMove): Trashed {
   if (existsSync(moves.final)) return { directorySyncs: 0, rewritten: [] };
   makeFolder(moves.partial, 0o700);
-  for (const name of moves.fileNames) moveIfThere(join(moves.folder, name), join(moves.partial, name));
-  const rewritten = moves.rewrites.flatMap((name) => rewrite(moves.folder, name, moves.runId ?? ''));
+  for (const name of moves.fileNames)
+    moveIfThere(join(moves.folder, name), join(moves.partial, name));
+  const rewritten = moves.rewrites.flatMap((name) =>
+    rewrite(moves.folder, name, moves.runId ?? ''),
+  );
   moveFile(moves.partial, moves.final);
   let syncs = 1;
   syncFolder(dirname(moves.final));

@@ -7,7 +7,7 @@
 import { fstatSync, readSync, writeSync } from 'node:fs';
 import { cutFile } from '../storage/disk.js';
 import type { FileWrite, FileWritten } from './commit-task.js';
-import { FailureError, during, failureOf } from './failure.js';
+import { during, FailureError, failureOf } from './failure.js';
 
 const LF = 0x0a;
 const LF_BYTES = Uint8Array.of(LF);
