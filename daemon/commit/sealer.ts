@@ -56,7 +56,10 @@ export class Sealer {
     let isFull = false;
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
-      const isBlocked = isFull || operation.streams.some((stream) => blocked.has(stream));
+      // An adoption is what those wait for that came before it: its stream is being loaded.
+      const isBlocked =
+        isFull ||
+        (operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream)));
       if (isBlocked || !this.#isReady(operation, batch)) {
         waiting.push(operation);
         for (const stream of operation.streams) blocked.add(stream);
@@ -80,9 +83,7 @@ export class Sealer {
 
   #isFull(batch: Batch, operation: Operation): boolean {
     const more = operation.kind === 'append' ? operation.bytes : 0;
-    return (
-      batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax
-    );
+    return batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax;
   }
 
   /** Whether an operation can be sealed now; if not, what it waits for has been set going. */
