@@ -42,17 +42,20 @@ export function linesByFile(batch: Batch, files: FileTable): FileLines[] {
   return [...byFile].map(([file, events]) => ({ file, events }));
 }
 
-/** What the worker is told of each file. */
+/** What the worker is told of each file; the files are being written from here on. */
 export function fileTasks(
   lines: readonly FileLines[],
 ): Extract<CommitTask, { kind: 'commit' }>['files'] {
-  return lines.map(({ file, events }) => ({
-    fd: file.fd as number,
-    path: file.path,
-    expectedSize: file.size,
-    needsLf: file.needsLf,
-    places: placesOf(events),
-  }));
+  return lines.map(({ file, events }) => {
+    file.writing = true;
+    return {
+      fd: file.fd as number,
+      path: file.path,
+      expectedSize: file.size,
+      needsLf: file.needsLf,
+      places: placesOf(events),
+    };
+  });
 }
 
 /**
@@ -93,11 +96,7 @@ export function applyBatch(
 }
 
 /** Notes where a file's lines went, or that they wait; returns the offset of the first. */
-function noteWritten(
-  { file, events }: FileLines,
-  written: FileWritten,
-  frame: Uint8Array,
-): number {
+function noteWritten({ file, events }: FileLines, written: FileWritten, frame: Uint8Array): number {
   const last = events.at(-1) as SealedEvent;
   const lastLine = { length: last.line.length + 1, checksum: crc32(last.line) };
   const lineCount = events.length;

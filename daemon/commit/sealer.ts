@@ -110,7 +110,8 @@ export class Sealer {
     if (batch.hasFile(file)) return true;
     const { size, nlink } = fstatSync(file.fd);
     if (size === file.size && nlink > 0) return true;
-    streams.reload(stream);
+    // What this batch adds to the stream would be missing in what is read now.
+    if (!batch.touches([stream])) streams.reload(stream);
     return false;
   }
 
