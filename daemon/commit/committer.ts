@@ -103,7 +103,9 @@ export class Committer {
       operation.settle.reject(new StorageFailedError(why, 'not-committed'));
       return;
     }
-    this.#queue.push(operation);
+    // What waits for a stream waits for its adoption too, so that goes first.
+    if (operation.kind === 'adopt') this.#queue.unshift(operation);
+    else this.#queue.push(operation);
     this.kick();
   }
 
