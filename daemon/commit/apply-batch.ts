@@ -9,7 +9,8 @@ import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import type { CommitTask, FileWritten } from '../workers/commit-task.js';
-import type { Batch, SealedEvent } from './seal.js';
+import type { Batch } from './seal.js';
+import type { SealedEvent } from './stream-draft.js';
 
 /** The lines of a batch that go to one file. */
 export interface FileLines {
