@@ -336,7 +336,7 @@ class RunningDaemon implements Daemon {
       events: counts.events,
       commits: counts.commits,
       fsyncs: {
-        log: counts.logSyncs,
+        log: counts.commits,
         files: checkpoints.fileSyncs + this.#table.counts.fileSyncs,
         directories: checkpoints.directorySyncs + this.#table.counts.directorySyncs,
       },
