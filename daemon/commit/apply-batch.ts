@@ -9,7 +9,8 @@ import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import type { CommitTask, FileWritten } from '../workers/commit-task.js';
-import type { Batch, SealedEvent } from './seal.js';
+import type { Batch } from './seal.js';
+import type { SealedEvent } from './stream-draft.js';
 
 /** The lines of a batch that go to one file. */
 export interface FileLines {
@@ -93,11 +94,7 @@ export function applyBatch(
 }
 
 /** Notes where a file's lines went, or that they wait; returns the offset of the first. */
-function noteWritten(
-  { file, events }: FileLines,
-  written: FileWritten,
-  frame: Uint8Array,
-): number {
+function noteWritten({ file, events }: FileLines, written: FileWritten, frame: Uint8Array): number {
   const last = events.at(-1) as SealedEvent;
   const lastLine = { length: last.line.length + 1, checksum: crc32(last.line) };
   const lineCount = events.length;

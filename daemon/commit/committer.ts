@@ -174,7 +174,12 @@ export class Committer {
     const useReserve = sealed.every(({ operation }) => operation.kind !== 'append');
     const noRoom = await log.reserve(length, payload.firstPosition, useReserve);
     if (noRoom !== null) return this.#refuse(sealed, noRoom);
-    const header = { epoch, firstPosition: payload.firstPosition, lastPosition, frontier: this.frontier };
+    const header = {
+      epoch,
+      firstPosition: payload.firstPosition,
+      lastPosition,
+      frontier: this.frontier,
+    };
     const frame = encodeFrameOnDisk(header, payload.view());
     const lines = linesByFile(batch, files);
     const result = await lane.run({

@@ -80,9 +80,7 @@ export class Sealer {
 
   #isFull(batch: Batch, operation: Operation): boolean {
     const more = operation.kind === 'append' ? operation.bytes : 0;
-    return (
-      batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax
-    );
+    return batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax;
   }
 
   /** Whether an operation can be sealed now; if not, what it waits for has been set going. */
