@@ -19,6 +19,7 @@ import {
 import { type CatalogFrame, encodeCatalogFrame } from '../storage/catalog-format.js';
 import {
   closeFile,
+  cutFile,
   type Modes,
   openFile,
   syncFile,
@@ -211,10 +212,12 @@ function cleanLog(
           `a torn tail of ${torn.length} bytes at byte ${bytes} was cut; a copy is in ${copy}`,
         );
         writeZeros(fd, bytes, bytes + torn.length, path);
+        syncFile(fd, path);
       }
       for (const { header, payload, offset } of frames)
         writeFully(fd, encodeFrameOnDisk(header, payload), offset, path);
-      syncFile(fd, path);
+      // Appends go on in a fresh segment, so what was filled ahead here is given back.
+      cutFile(fd, bytes, path);
     } finally {
       closeFile(fd);
     }
