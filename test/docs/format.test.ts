@@ -19,7 +19,8 @@ import {
   type FileHeader,
   frameAt,
 } from '../../daemon/storage/frame-format.js';
-import { LogPayload, type LogRecord, readLogPayload } from '../../daemon/storage/log-records.js';
+import { readLogPayload } from '../../daemon/storage/log-record-reader.js';
+import { LogPayload, type LogRecord } from '../../daemon/storage/log-records.js';
 import { type JsonMember, scanObject } from '../../shared/json-scan.js';
 import { composeRunHead, composeRunLine, composeTurnLine } from '../../shared/lines.js';
 import { startDaemonProcess } from '../support/daemon.js';

@@ -144,27 +144,31 @@ testWith(['root', 'mount'], 'deleting the stream ends the state', async (t) => {
   t.is(await daemon.stop(), 0);
 });
 
-testWith(['root', 'mount'], 'kill -9 while lines are on their way, no room at restart', async (t) => {
-  const { dir, daemon, filler } = await behind(t);
-  await daemon.kill('SIGKILL');
-  const again = await startDaemonProcess(t, { dir, args: ARGS });
-  const log = await client(t, dir);
-  t.is((await log.stats()).health, 'files-behind');
-  const page = await log.turns.read('s');
-  t.deepEqual(
-    page.events.map(({ seq }) => seq),
-    [1, 2],
-  );
-  t.is(page.events[1]?.['content'], LINE);
-  t.deepEqual(await seqsRead(log, 'other'), [1]);
-  const refused = await refusal(log.turns.append('other', { event: 'delta' }));
-  t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
-  await makeRoom(filler);
-  await healthOf(log, 'ok');
-  t.is((await linesOf(sessionFile(dir, 's'))).length, 2);
-  t.is((await log.turns.append('s', { event: 'delta' })).seq, 3);
-  t.is(await again.stop(), 0);
-});
+testWith(
+  ['root', 'mount'],
+  'kill -9 while lines are on their way, no room at restart',
+  async (t) => {
+    const { dir, daemon, filler } = await behind(t);
+    await daemon.kill('SIGKILL');
+    const again = await startDaemonProcess(t, { dir, args: ARGS });
+    const log = await client(t, dir);
+    t.is((await log.stats()).health, 'files-behind');
+    const page = await log.turns.read('s');
+    t.deepEqual(
+      page.events.map(({ seq }) => seq),
+      [1, 2],
+    );
+    t.is(page.events[1]?.['content'], LINE);
+    t.deepEqual(await seqsRead(log, 'other'), [1]);
+    const refused = await refusal(log.turns.append('other', { event: 'delta' }));
+    t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
+    await makeRoom(filler);
+    await healthOf(log, 'ok');
+    t.is((await linesOf(sessionFile(dir, 's'))).length, 2);
+    t.is((await log.turns.append('s', { event: 'delta' })).seq, 3);
+    t.is(await again.stop(), 0);
+  },
+);
 
 testWith(['root', 'mount'], 'kill -9 while lines are on their way, room at restart', async (t) => {
   const { dir, daemon, filler } = await behind(t);
@@ -233,45 +237,53 @@ testWith(['root', 'mount'], 'SIGTERM while lines are on their way exits 74', asy
   t.is(await again.stop(), 0);
 });
 
-testWith(['root', 'mount'], 'a line that another program adds meanwhile is no obstacle', async (t) => {
-  const { dir, daemon, log, filler } = await behind(t);
-  // The last page of the file has room for a short line.
-  await writeFile(sessionFile(dir, 's'), '{"event":"foreign","session_id":"s"}\n', { flag: 'a' });
-  t.deepEqual(await seqsRead(log, 's'), [1, 2]);
-  await makeRoom(filler);
-  await healthOf(log, 'ok');
-  const events = await eventually(
-    async () => (await log.turns.read('s')).events,
-    ({ length }) => length === 3,
-  );
-  t.deepEqual(events.map(({ event }) => event).sort(), ['delta', 'foreign', 'submitted']);
-  t.deepEqual(
-    events.map(({ seq }) => seq),
-    [1, 2, 3],
-  );
-  t.is(events.find(({ event }) => event === 'delta')?.seq, 2);
-  t.is(await daemon.stop(), 0);
-});
+testWith(
+  ['root', 'mount'],
+  'a line that another program adds meanwhile is no obstacle',
+  async (t) => {
+    const { dir, daemon, log, filler } = await behind(t);
+    // The last page of the file has room for a short line.
+    await writeFile(sessionFile(dir, 's'), '{"event":"foreign","session_id":"s"}\n', { flag: 'a' });
+    t.deepEqual(await seqsRead(log, 's'), [1, 2]);
+    await makeRoom(filler);
+    await healthOf(log, 'ok');
+    const events = await eventually(
+      async () => (await log.turns.read('s')).events,
+      ({ length }) => length === 3,
+    );
+    t.deepEqual(events.map(({ event }) => event).sort(), ['delta', 'foreign', 'submitted']);
+    t.deepEqual(
+      events.map(({ seq }) => seq),
+      [1, 2, 3],
+    );
+    t.is(events.find(({ event }) => event === 'delta')?.seq, 2);
+    t.is(await daemon.stop(), 0);
+  },
+);
 
-testWith(['root', 'prlimit'], 'EFBIG on a journal file: that state, until the limit is raised', async (t) => {
-  const daemon = await startDaemonProcess(t);
-  const { dir } = daemon;
-  const log = await client(t, dir);
-  // The first segment of the log is filled with zeros already; a file cannot grow to half of it.
-  for (let at = 0; at < 4; at += 1) {
-    await log.turns.append('s', { event: 'delta', content: 'x'.repeat(100_000) });
-  }
-  await limitFileSize(daemon.process.pid as number, 450_000);
-  t.is((await log.turns.append('s', { event: 'delta', content: 'y'.repeat(100_000) })).seq, 5);
-  t.is((await log.stats()).health, 'files-behind');
-  // The short write left nothing in the file.
-  t.is((await linesOf(sessionFile(dir, 's'))).length, 4);
-  t.deepEqual(await seqsRead(log, 's'), [1, 2, 3, 4, 5]);
-  const refused = await refusal(log.turns.append('other', { event: 'submitted' }));
-  t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
-  await limitFileSize(daemon.process.pid as number, null);
-  await healthOf(log, 'ok');
-  t.is((await linesOf(sessionFile(dir, 's'))).length, 5);
-  t.is((await log.turns.append('s', { event: 'delta' })).seq, 6);
-  t.is(await daemon.stop(), 0);
-});
+testWith(
+  ['root', 'prlimit'],
+  'EFBIG on a journal file: that state, until the limit is raised',
+  async (t) => {
+    const daemon = await startDaemonProcess(t);
+    const { dir } = daemon;
+    const log = await client(t, dir);
+    // The first segment of the log is filled with zeros already; a file cannot grow to half of it.
+    for (let at = 0; at < 4; at += 1) {
+      await log.turns.append('s', { event: 'delta', content: 'x'.repeat(100_000) });
+    }
+    await limitFileSize(daemon.process.pid as number, 450_000);
+    t.is((await log.turns.append('s', { event: 'delta', content: 'y'.repeat(100_000) })).seq, 5);
+    t.is((await log.stats()).health, 'files-behind');
+    // The short write left nothing in the file.
+    t.is((await linesOf(sessionFile(dir, 's'))).length, 4);
+    t.deepEqual(await seqsRead(log, 's'), [1, 2, 3, 4, 5]);
+    const refused = await refusal(log.turns.append('other', { event: 'submitted' }));
+    t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
+    await limitFileSize(daemon.process.pid as number, null);
+    await healthOf(log, 'ok');
+    t.is((await linesOf(sessionFile(dir, 's'))).length, 5);
+    t.is((await log.turns.append('s', { event: 'delta' })).seq, 6);
+    t.is(await daemon.stop(), 0);
+  },
+);
