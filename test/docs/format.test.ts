@@ -19,7 +19,8 @@ import {
   type FileHeader,
   frameAt,
 } from '../../daemon/storage/frame-format.js';
-import { LogPayload, type LogRecord, readLogPayload } from '../../daemon/storage/log-records.js';
+import { readLogPayload } from '../../daemon/storage/log-record-reader.js';
+import { LogPayload, type LogRecord } from '../../daemon/storage/log-records.js';
 import { type JsonMember, scanObject } from '../../shared/json-scan.js';
 import { composeRunHead, composeRunLine, composeTurnLine } from '../../shared/lines.js';
 import { startDaemonProcess } from '../support/daemon.js';
@@ -174,7 +175,8 @@ test('a real directory holds the files that the document names', async (t) => {
   const modeOf = (path: string): number => statSync(path).mode & 0o777;
   t.is(modeOf(control), 0o700);
   t.is(modeOf(daemon.socketPath), 0o600);
-  t.is(readFileSync(join(control, 'lock'), 'utf8'), `{"pid":${daemon.process.pid}}\n`);
+  const holder = `{"pid":${daemon.process.pid}}`;
+  t.is(readFileSync(join(control, 'lock'), 'utf8'), `${holder.padEnd(63)}\n`);
   t.is(await daemon.stop(), 0);
   const segment = 'commitlog/0000000000000001.log';
   const catalog = 'checkpoint-0000000000000001';
