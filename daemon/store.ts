@@ -208,7 +208,8 @@ export class Store {
       end: recovered.catalogEnd,
       dirtyFilesMax,
       logRetentionBytes: boundedRetention(layout, config.logRetentionBytes),
-      replaceCatalog: !recovered.catalogIsCurrent,
+      catalogIsCurrent: recovered.catalogIsCurrent,
+      trash: recovered.trash,
       refreshCatalog: () => this.table.refreshCatalog(),
       onFatal,
     });

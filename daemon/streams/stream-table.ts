@@ -125,7 +125,7 @@ export class StreamTable implements StreamSource {
    * @throws EventLogError when it cannot be loaded
    */
   async ready(stream: Stream): Promise<void> {
-    while (stream.state.kind !== 'ready') {
+    while (stream.state.kind !== 'ready' || stream.reloadsNext) {
       if (stream.state.kind === 'failed') throw stream.state.error;
       await new Promise<void>((resolve) => {
         const waiting = this.#waiting.get(stream);
@@ -177,10 +177,22 @@ export class StreamTable implements StreamSource {
 
   reload(stream: Stream): void {
     if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
+    if (stream.inFlight) {
+      stream.reloadsNext = true;
+      return;
+    }
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });
     this.#load(stream);
+  }
+
+  landed(stream: Stream): void {
+    stream.inFlight = false;
+    if (!stream.reloadsNext) return;
+    stream.reloadsNext = false;
+    this.reload(stream);
+    this.#wake(stream);
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
