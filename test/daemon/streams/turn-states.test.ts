@@ -5,7 +5,7 @@ import { TurnStates } from '../../../daemon/streams/turn-states.js';
 
 interface Line {
   readonly event?: string;
-  readonly turn_id?: unknown;
+  readonly turn_id?: string | number | null;
   readonly stream_id?: string;
   readonly created_at?: unknown;
 }
