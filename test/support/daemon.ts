@@ -28,6 +28,25 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
 }
 
+/** How a program ended, and all that it wrote. */
+export interface EndedProgram {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/** Runs `eventlogd` to its end: for commands that end by themselves and starts that are refused. */
+export async function runDaemonProgram(args: readonly string[]): Promise<EndedProgram> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
 /** A folder with a short path: sockets have little room. */
 export async function makeFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');
