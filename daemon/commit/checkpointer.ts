@@ -147,7 +147,7 @@ export class Checkpointer {
     files.synced(dirty, folders, Date.now());
     this.#trash = this.#trash.filter((one) => !trash.includes(one));
     this.#logBytesAtLast = logBytes;
-    committer.coveredPosition = covered;
+    committer.covered(covered);
     if (files.dirty.size > 0 && !cleanStop) this.consider();
     return await this.#trimLog(covered);
   }

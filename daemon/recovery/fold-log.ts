@@ -4,8 +4,9 @@
  *
  * @module
  */
+
+import { ackRuns } from '../commit/ack-runs.js';
 import type { Retries } from '../commit/retries.js';
-import { ackRuns } from '../commit/seal.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { type StreamName, streamKey } from '../storage/layout.js';

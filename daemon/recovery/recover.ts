@@ -30,7 +30,7 @@ import {
   streamFolders,
   trashPaths,
 } from '../storage/layout.js';
-import { readLogPayload } from '../storage/log-records.js';
+import { readLogPayload } from '../storage/log-record-reader.js';
 import { keepAside } from '../storage/quarantine.js';
 import { runFilesIn } from '../streams/load.js';
 import { asResult, FailureError, isNoRoom } from '../workers/failure.js';

@@ -7,8 +7,9 @@
 import { LRUCache } from 'lru-cache';
 import { StorageFailedError, StorageFullError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
-import type { Committer, StreamDeletion, StreamSource } from '../commit/committer.js';
+import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
+import type { StreamDeletion, StreamSource } from '../commit/stream-source.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import {
