@@ -38,6 +38,7 @@ export function linesByFile(batch: Batch, files: FileTable): FileLines[] {
       continue;
     }
     byFile.set(file, [event]);
+    file.writing = true;
     files.markDirty(file, batch.nowMs);
   }
   return [...byFile].map(([file, events]) => ({ file, events }));

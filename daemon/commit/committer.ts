@@ -152,7 +152,11 @@ export class Committer {
       const { sealed, waiting } = this.#sealer.seal(this.#queue, batch);
       this.#queue = waiting;
       if (sealed.length === 0) break;
+      const { streams } = this.#options;
+      const touched = new Set(sealed.flatMap(({ operation }) => operation.streams));
+      streams.inFlight(touched);
       await this.#commit(batch, sealed);
+      streams.settled(touched);
     }
     if (this.#isWorking()) this.#state = 'idle';
     for (const resolve of this.#idle.splice(0)) resolve();

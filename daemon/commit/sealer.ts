@@ -56,7 +56,10 @@ export class Sealer {
     let isFull = false;
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
-      const isBlocked = isFull || operation.streams.some((stream) => blocked.has(stream));
+      // What waits for a stream to be loaded waits for the adoption that ends the load.
+      const isBehind =
+        operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream));
+      const isBlocked = isFull || isBehind;
       if (isBlocked || !this.#isReady(operation, batch)) {
         waiting.push(operation);
         for (const stream of operation.streams) blocked.add(stream);
@@ -107,7 +110,8 @@ export class Sealer {
     if (batch.hasFile(file)) return true;
     const { size, nlink } = fstatSync(file.fd);
     if (size === file.size && nlink > 0) return true;
-    streams.reload(stream);
+    // What is sealed of the stream already is committed first; then the sizes are compared anew.
+    if (!batch.touches([stream])) streams.reload(stream);
     return false;
   }
 

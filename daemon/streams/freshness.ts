@@ -22,7 +22,8 @@ function isUnchanged(file: Stream['files'][number]): boolean {
   if (stat === undefined) return file.mark.length === 0 && file.size === 0;
   const isSame =
     file.identity === null || (stat.ino === file.identity.ino && stat.dev === file.identity.dev);
-  return isSame && stat.size === file.size;
+  // The writer looks itself whether others wrote too.
+  return isSame && (stat.size === file.size || (file.writing && stat.size > file.size));
 }
 
 /** A run file that another program created. */

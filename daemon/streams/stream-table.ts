@@ -53,6 +53,8 @@ export class StreamTable implements StreamSource {
   /** Streams whose catalog entry is older than they are. */
   readonly #changed: Set<Stream> = new Set();
   readonly #opening: Set<string> = new Set();
+  /** Streams that are read anew when the batch in flight has been taken in. */
+  readonly #reloadDue: Set<Stream> = new Set();
   #committer: Committer | null = null;
   /** The fsyncs that made foreign content durable. */
   readonly counts: { fileSyncs: number; directorySyncs: number; loads: number } = {
@@ -180,7 +182,23 @@ export class StreamTable implements StreamSource {
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });
-    this.#load(stream);
+    // A scan beside a commit would miss its lines, or take them for another program's.
+    if (stream.inFlight) {
+      stream.state = { kind: 'loading' };
+      this.#reloadDue.add(stream);
+    } else this.#load(stream);
+  }
+
+  inFlight(streams: ReadonlySet<Stream>): void {
+    for (const stream of streams) stream.inFlight = true;
+  }
+
+  settled(streams: ReadonlySet<Stream>): void {
+    for (const stream of streams) {
+      stream.inFlight = false;
+      for (const file of stream.files) file.writing = false;
+      if (this.#reloadDue.delete(stream)) this.#load(stream);
+    }
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
@@ -218,8 +236,7 @@ export class StreamTable implements StreamSource {
 
   /** Reads a stream from its files and, where they hold what is not known, adopts that first. */
   #load(stream: Stream): void {
-    const known = stream.state.kind === 'ready' && stream.generation !== 0 ? stream.entry() : null;
-    const entry = known ?? this.#options.catalog.get(stream.name);
+    const entry = stream.entry() ?? this.#options.catalog.get(stream.name);
     const lines = stream.unmarkedLines();
     stream.state = { kind: 'loading' };
     stream.pins += 1;

@@ -59,6 +59,8 @@ export class Stream {
   readonly #filesByName: Map<string, JournalFile> = new Map();
   /** When the stream's folder last changed, as far as was looked, in milliseconds. */
   folderChangedMs = 0;
+  /** Whether a batch that changes it is on its way. */
+  inFlight = false;
   /** Calls that hold the stream open. */
   pins = 0;
 
