@@ -29,6 +29,8 @@ import { packageVersion } from './version.js';
 import type { Failure } from './workers/failure.js';
 import type { RecoveryResult } from './workers/recovery.worker.js';
 
+const LOCK_CHECK_MS = 5_000;
+
 /** How a daemon ended. */
 export type DaemonEnd =
   | { readonly kind: 'stopped' }
@@ -129,6 +131,7 @@ class RunningDaemon implements Daemon {
   #state: 'starting' | 'serving' | 'draining' | 'stopped' = 'starting';
   #end: (end: DaemonEnd) => void = () => undefined;
   #stopping: Promise<void> | null = null;
+  #lockCheck: NodeJS.Timeout | undefined;
 
   constructor(options: RunningOptions) {
     this.#options = options;
@@ -166,6 +169,7 @@ class RunningDaemon implements Daemon {
     await this.#store.start();
     await this.#listener.listen();
     writeEndpoint(this.#options.layout, this.socketPath);
+    this.#lockCheck = setInterval(() => this.#checkLock(), LOCK_CHECK_MS).unref();
     this.#state = 'serving';
     return this;
   }
@@ -197,9 +201,18 @@ class RunningDaemon implements Daemon {
     this.#stopping = this.#listener.drain().then(() => this.#cease({ kind: 'failed', message }));
   }
 
+  /** Without its lock file another daemon could start: this one must not go on. */
+  #checkLock(): void {
+    const { lock, layout } = this.#options;
+    if (lock.isIntact()) return;
+    const message = 'the lock file was removed or replaced';
+    this.#fatal({ phase: 'sync', code: 'LOCK', path: layout.lock, message });
+  }
+
   async #cease(end: DaemonEnd): Promise<void> {
     if (this.#state === 'stopped') return;
     this.#state = 'stopped';
+    clearInterval(this.#lockCheck);
     await this.#store.close();
     this.#options.lock.release();
     this.#end(end);

@@ -117,7 +117,7 @@ export class Store {
   async close(): Promise<void> {
     this.committer.close();
     this.#checkpointer.close();
-    await this.#log.close();
+    await this.#log.close(this.committer.health === 'ok');
     const { commit, segments, checkpoint, scan } = this.#lanes;
     await Promise.all([commit.close(), segments.close(), checkpoint.close(), scan.close()]);
     this.files.close();

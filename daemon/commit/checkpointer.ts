@@ -103,6 +103,7 @@ export class Checkpointer {
   async #checkpoint(cleanStop: boolean): Promise<Failure | null> {
     this.close();
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
+    await committer.finished();
     // From here to the task everything is one instant: what is committed now is what is covered.
     this.#options.refreshCatalog();
     retries.forgetOld(Date.now());

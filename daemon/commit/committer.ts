@@ -64,6 +64,8 @@ export class Committer {
   #nextPosition: number;
   #coveredPosition: number;
   #idle: (() => void)[] = [];
+  #isFinishing = false;
+  #finished: (() => void)[] = [];
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -101,7 +103,9 @@ export class Committer {
       operation.settle.reject(new StorageFailedError(why, 'not-committed'));
       return;
     }
-    this.#queue.push(operation);
+    // What waits for a stream waits for its adoption too, so that goes first.
+    if (operation.kind === 'adopt') this.#queue.unshift(operation);
+    else this.#queue.push(operation);
     this.kick();
   }
 
@@ -127,6 +131,15 @@ export class Committer {
   /** A checkpoint covers everything up to this position. */
   covered(position: number): void {
     this.#coveredPosition = position;
+  }
+
+  /**
+   * Resolves when all that is durable in the log is carried out. A checkpoint waits for it: it
+   * must not cover a deletion whose files are still being moved.
+   */
+  async finished(): Promise<void> {
+    if (!this.#isFinishing) return;
+    await new Promise<void>((resolve) => this.#finished.push(resolve));
   }
 
   /** Resolves when nothing is in flight and nothing that is ready waits. */
@@ -230,11 +243,15 @@ export class Committer {
       if (after === undefined) done();
       else later.push({ ...one, after });
     }
+    if (later.length === 0) return;
+    this.#isFinishing = true;
     for (const [at, { after, done }] of later.entries()) {
       const failure = await after();
       if (failure !== null) return this.#fail(failure, later.slice(at));
       done();
     }
+    this.#isFinishing = false;
+    for (const resolve of this.#finished.splice(0)) resolve();
   }
 
   /** There is no room in the log: appends are refused, the rest tries again without them. */

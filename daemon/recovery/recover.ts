@@ -14,6 +14,7 @@ import { type CatalogEnd, readCatalog, writeCatalogAnew } from '../storage/catal
 import { encodeCatalogFrame } from '../storage/catalog-format.js';
 import {
   closeFile,
+  cutFile,
   type Modes,
   openFile,
   syncFile,
@@ -197,10 +198,12 @@ function cleanLog(
           `a torn tail of ${torn.length} bytes at byte ${bytes} was cut; a copy is in ${copy}`,
         );
         writeZeros(fd, bytes, bytes + torn.length, path);
+        syncFile(fd, path);
       }
       for (const { header, payload, offset } of frames)
         writeFully(fd, encodeFrameOnDisk(header, payload), offset, path);
-      syncFile(fd, path);
+      // Appends go on in a fresh segment, so what was filled ahead here is given back.
+      cutFile(fd, bytes, path);
     } finally {
       closeFile(fd);
     }

@@ -267,7 +267,7 @@ interface PendingTurns {
 
 /** Whether a stream's files have the lengths that the catalog knows. */
 function isUnchanged(folder: string, entry: CatalogEntry, fileNames: readonly string[]): boolean {
-  if (entry.behindFrom !== null || fileNames.length !== entry.files.length) return false;
+  if (entry.behind.length > 0 || fileNames.length !== entry.files.length) return false;
   return entry.files.every(
     ({ name, length }) => statSync(join(folder, name), { throwIfNoEntry: false })?.size === length,
   );

@@ -5,7 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
-import { StorageFailedError, StorageFullError } from '../../shared/errors.js';
+import { EventLogError, StorageFailedError, StorageFullError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -344,6 +344,7 @@ export class StreamTable implements StreamSource {
 }
 
 function openFailure(path: string, error: unknown): Error {
+  if (error instanceof EventLogError) return error;
   const failure = failureOf(error, 'open', path);
   return isNoRoom(failure)
     ? new StorageFullError(`no room to create ${path}: ${failure.message}; nothing was written`)

@@ -199,7 +199,9 @@ export class Stream {
   /** What the catalog keeps of it; null while it does not exist. */
   entry(): CatalogEntry | null {
     if (this.generation === 0) return null;
-    const unmarked = this.files.flatMap(({ unmarkedFrom }) => unmarkedFrom ?? []);
+    const behind = this.files.flatMap(({ name, unmarkedFrom: from }) =>
+      from === null ? [] : [{ fileName: name, from }],
+    );
     return {
       ...this.name,
       generation: this.generation,
@@ -210,7 +212,7 @@ export class Stream {
       ranges: this.ranges,
       openTurns: this.openTurns(),
       fence: this.fence,
-      behindFrom: unmarked.length === 0 ? null : Math.min(...unmarked),
+      behind,
     };
   }
 
