@@ -56,10 +56,7 @@ export class Sealer {
     let isFull = false;
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
-      // What waits for a stream to be loaded waits for the adoption that ends the load.
-      const isBehind =
-        operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream));
-      const isBlocked = isFull || isBehind;
+      const isBlocked = isFull || operation.streams.some((stream) => blocked.has(stream));
       if (isBlocked || !this.#isReady(operation, batch)) {
         waiting.push(operation);
         for (const stream of operation.streams) blocked.add(stream);
