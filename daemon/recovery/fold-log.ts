@@ -117,7 +117,11 @@ export class FoldedLog {
       return;
     }
     const replay = this.#stream(stream);
-    for (const name of moved) replay.due.delete(name);
+    // What was due of the deleted run must not come back; the rest of a rewritten file is synced.
+    for (const name of [...moved, ...rewrites]) {
+      replay.due.delete(name);
+      replay.rewritten.delete(name);
+    }
     for (const name of rewrites) replay.rewritten.add(name);
     const gone = new Set([...moved, ...rewrites]);
     replay.entry = {
@@ -134,6 +138,7 @@ export class FoldedLog {
     }
     const replay = this.#stream(stream);
     replay.due.clear();
+    replay.rewritten.clear();
     replay.entry = {
       ...replay.entry,
       files,
