@@ -10,6 +10,7 @@ import { checkStream, Writers } from '../support/writers.js';
 
 const KILLS = Number(process.env['EVENTLOGD_TEST_KILLS'] ?? 20);
 const PROCESSES = 8;
+const APPENDS_PER_KILL = 40;
 
 test('kill -9 at random instants under load, 20 times over, clients living on', async (t) => {
   const random = seededRandom(t);
@@ -18,7 +19,8 @@ test('kill -9 at random instants under load, 20 times over, clients living on', 
   const plan = { dir, threadId: 't', sessionId: 's', appends: null, window: 4 };
   const writers = new Writers(t, PROCESSES, plan);
   for (let kill = 1; kill <= KILLS; kill += 1) {
-    await writers.answers(1 + random(400));
+    writers.grant(APPENDS_PER_KILL);
+    await writers.answers(1 + random(PROCESSES * APPENDS_PER_KILL));
     // Where in a commit it dies is left to chance; nothing waits for this time.
     await delay(random(10));
     await daemon.kill('SIGKILL');

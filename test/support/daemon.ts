@@ -47,6 +47,21 @@ export async function runDaemonProgram(args: readonly string[]): Promise<EndedPr
   return { code, output };
 }
 
+/** Starts a daemon without waiting for it, for a test that kills it on the way up. */
+export function startDaemonToBeKilled(
+  t: ExecutionContext,
+  dir: string,
+): { readonly kill: () => Promise<void> } {
+  const child = spawn(process.execPath, [PROGRAM, 'start', '--dir', dir], { stdio: 'ignore' });
+  const ended = once(child, 'close');
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  t.teardown(kill);
+  return { kill };
+}
+
 /** A folder with a short path: sockets have little room. */
 export async function makeFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');

@@ -1,6 +1,6 @@
 /**
  * A client as a process: appends to one thread and one session, several calls in flight, and
- * tells what came of each append in a line on standard output. The end of standard input ends it.
+ * tells what came of each append in a line on standard output. Lines of standard input grant it more appends, its end ends it.
  */
 import { connect, EventLogError, type NewRunEvent } from '../../client/index.js';
 
@@ -10,7 +10,7 @@ export interface WriterPlan {
   readonly writer: string;
   readonly threadId: string;
   readonly sessionId: string;
-  /** How often it appends to each of the two; null until it is told to stop. */
+  /** How often it appends to each of the two; null for as often as its standard input grants. */
   readonly appends: number | null;
   /** Calls in flight. */
   readonly window: number;
@@ -32,11 +32,17 @@ const BATCH_EVENTS = 3;
 
 const plan = JSON.parse(process.argv[2] ?? '') as WriterPlan;
 const { writer, threadId, sessionId } = plan;
-let stopping = false;
-process.stdin.once('end', () => {
-  stopping = true;
+let granted = plan.appends ?? 0;
+let hasEnded = plan.appends !== null;
+let wake: () => void = () => undefined;
+process.stdin.on('data', (grant: Buffer) => {
+  for (const count of grant.toString().split('\n')) granted += Number(count);
+  wake();
 });
-process.stdin.resume();
+process.stdin.once('end', () => {
+  hasEnded = true;
+  wake();
+});
 
 const log = await connect({ dir: plan.dir, timeoutMs: 60_000 });
 const inFlight = new Set<Promise<void>>();
@@ -86,8 +92,16 @@ async function start(done: Promise<void>): Promise<void> {
   if (inFlight.size >= plan.window) await Promise.race(inFlight);
 }
 
-for (let number = 1; number <= (plan.appends ?? Number.POSITIVE_INFINITY); number += 1) {
-  if (stopping) break;
+async function isGranted(number: number): Promise<boolean> {
+  while (number > granted && !hasEnded) {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+  return number <= granted;
+}
+
+for (let number = 1; await isGranted(number); number += 1) {
   const isBatch = number % 3 === 0;
   const size = isBatch ? BATCH_EVENTS : 1;
   await start(tell({ number, journal: 'runs', size }, isBatch ? putBatch(number) : put(number)));

@@ -37,7 +37,12 @@ export class Writers {
     });
   }
 
-  /** Lets them finish what is in flight; throws unless all ended well. */
+  /** Lets each append so many times more. */
+  grant(count: number): void {
+    for (const { stdin } of this.#children) stdin?.write(`${count}\n`);
+  }
+
+  /** Lets them finish what they were granted; throws unless all ended well. */
   async stop(): Promise<void> {
     for (const { stdin } of this.#children) stdin?.end();
     await this.ended();
@@ -95,10 +100,12 @@ export function checkStream(
     );
     const there = found.filter((seq) => seq !== undefined);
     const name = `${journal} ${writer}-${number} (${outcome})`;
-    if (there.length !== 0 && there.length !== size) t.fail(`${name}: half a batch: ${found}`);
+    if (there.length !== 0 && there.length !== size)
+      t.fail(`${name}: half a batch: ${found.join()}`);
     if (outcome === 'acked' && found.join() !== seqs.join())
-      t.fail(`${name}: acknowledged at ${seqs}, found at ${found}`);
-    if (outcome === 'not-committed' && there.length > 0) t.fail(`${name}: found at ${found}`);
+      t.fail(`${name}: acknowledged at ${seqs.join()}, found at ${found.join()}`);
+    if (outcome === 'not-committed' && there.length > 0)
+      t.fail(`${name}: found at ${found.join()}`);
   }
   checkOrder(t, inOrder);
 }
@@ -106,9 +113,8 @@ export function checkStream(
 function checkOrder(t: ExecutionContext, inOrder: readonly Held[]): void {
   const last = new Map<string, readonly [number, number]>();
   for (const { content } of inOrder) {
-    const [writer = '', number = 0, index = 0] = String(content)
-      .split('-')
-      .map((part, at) => (at === 0 ? part : Number(part))) as [string, number, number];
+    const parts = String(content).split('-');
+    const [writer, number, index] = [parts[0] ?? '', Number(parts[1]), Number(parts[2])];
     const [beforeNumber, beforeIndex] = last.get(writer) ?? [0, 0];
     const follows = number > beforeNumber || (number === beforeNumber && index === beforeIndex + 1);
     if (!follows) t.fail(`${String(content)} comes after ${writer}-${beforeNumber}-${beforeIndex}`);
