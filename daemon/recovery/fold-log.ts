@@ -118,7 +118,10 @@ export class FoldedLog {
       return;
     }
     const replay = this.#stream(stream);
-    for (const name of moved) replay.due.delete(name);
+    for (const name of moved) {
+      replay.due.delete(name);
+      replay.rewritten.delete(name);
+    }
     for (const name of rewrites) {
       replay.rewritten.add(name);
       const left = replay.due.get(name)?.filter(({ line }) => runOf(line) !== runId) ?? [];
@@ -141,6 +144,7 @@ export class FoldedLog {
     }
     const replay = this.#stream(stream);
     replay.due.clear();
+    replay.rewritten.clear();
     replay.entry = {
       ...replay.entry,
       files,
