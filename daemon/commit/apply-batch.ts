@@ -43,17 +43,20 @@ export function linesByFile(batch: Batch, files: FileTable): FileLines[] {
   return [...byFile].map(([file, events]) => ({ file, events }));
 }
 
-/** What the worker is told of each file. */
+/** What the worker is told of each file; the files are being written from here on. */
 export function fileTasks(
   lines: readonly FileLines[],
 ): Extract<CommitTask, { kind: 'commit' }>['files'] {
-  return lines.map(({ file, events }) => ({
-    fd: file.fd as number,
-    path: file.path,
-    expectedSize: file.size,
-    needsLf: file.needsLf,
-    places: placesOf(events),
-  }));
+  return lines.map(({ file, events }) => {
+    file.writing = true;
+    return {
+      fd: file.fd as number,
+      path: file.path,
+      expectedSize: file.size,
+      needsLf: file.needsLf,
+      places: placesOf(events),
+    };
+  });
 }
 
 /**

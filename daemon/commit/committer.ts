@@ -181,6 +181,17 @@ export class Committer {
       for (const { done } of sealed) done();
       return;
     }
+    const streams = [...batch.streams];
+    for (const stream of streams) stream.inFlight = true;
+    try {
+      await this.#write(batch, sealed);
+    } finally {
+      this.#land(streams);
+    }
+  }
+
+  async #write(batch: Batch, sealed: readonly SealedOperation[]): Promise<void> {
+    const { payload } = batch;
     const { log, epoch, lane, files } = this.#options;
     const length = frameLength(payload.length);
     const lastPosition = payload.nextPosition - 1;
@@ -200,6 +211,7 @@ export class Committer {
       log: { ...log.place(), frame },
       files: fileTasks(lines),
     });
+    for (const { file } of lines) file.writing = false;
     if (result.kind !== 'commit') throw new Error('the commit lane answered another task');
     // Something else failed meanwhile: what this batch came to is for recovery to say.
     if (!this.#isWorking()) return this.#rejectUnknown(sealed, 'the daemon is stopping');
@@ -213,6 +225,7 @@ export class Committer {
     const lost = result.files.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
     this.#apply(applyBatch(lines, result.files, frame));
+    this.#land(batch.streams);
     batch.remember();
     this.counts.commits += 1;
     await this.#answer(sealed);
@@ -225,6 +238,11 @@ export class Committer {
     for (const stream of foreign) streams.reload(stream);
     for (const { stream, file } of behind) this.#behind.add(stream, file);
     if (behind.length > 0) this.#health.set('files-behind', this.#behind.describe());
+  }
+
+  /** What a batch adds to streams is in them, or never will be. */
+  #land(streams: Iterable<Stream>): void {
+    for (const stream of streams) if (stream.inFlight) this.#options.streams.landed(stream);
   }
 
   /** The batch is durable: answers its operations, those last that have more to be done. */

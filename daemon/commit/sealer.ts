@@ -56,7 +56,10 @@ export class Sealer {
     let isFull = false;
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
-      const isBlocked = isFull || operation.streams.some((stream) => blocked.has(stream));
+      // An adoption is what those wait for that came before it: its stream is being loaded.
+      const isBlocked =
+        isFull ||
+        (operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream)));
       if (isBlocked || !this.#isReady(operation, batch)) {
         waiting.push(operation);
         for (const stream of operation.streams) blocked.add(stream);
@@ -107,7 +110,8 @@ export class Sealer {
     if (batch.hasFile(file)) return true;
     const { size, nlink } = fstatSync(file.fd);
     if (size === file.size && nlink > 0) return true;
-    streams.reload(stream);
+    // What this batch adds to the stream would be missing in what is read now.
+    if (!batch.touches([stream])) streams.reload(stream);
     return false;
   }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
-import { EventLogError, StorageFailedError, StorageFullError } from '../../shared/errors.js';
+import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -20,11 +20,12 @@ import {
   trashPaths,
 } from '../storage/layout.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
-import { type Failure, failureOf, isNoRoom } from '../workers/failure.js';
+import type { Failure } from '../workers/failure.js';
 import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
 import type { FileTable } from './file-table.js';
 import { isFresh } from './freshness.js';
 import type { LoadedStream } from './load.js';
+import { openFailure } from './open-failure.js';
 import type { SessionFiles } from './session-files.js';
 import { Stream } from './stream.js';
 
@@ -125,7 +126,7 @@ export class StreamTable implements StreamSource {
    * @throws EventLogError when it cannot be loaded
    */
   async ready(stream: Stream): Promise<void> {
-    while (stream.state.kind !== 'ready') {
+    while (stream.state.kind !== 'ready' || stream.reloadsNext) {
       if (stream.state.kind === 'failed') throw stream.state.error;
       await new Promise<void>((resolve) => {
         const waiting = this.#waiting.get(stream);
@@ -141,6 +142,17 @@ export class StreamTable implements StreamSource {
     if (isFresh(stream)) return;
     this.reload(stream);
     await this.ready(stream);
+  }
+
+  /** Runs a step with a stream that is open and as its files are. */
+  async read<T>(name: StreamName, step: (stream: Stream) => Promise<T>): Promise<T> {
+    const stream = this.hold(name);
+    try {
+      await this.fresh(stream);
+      return await step(stream);
+    } finally {
+      this.release(stream);
+    }
   }
 
   /** Streams whose catalog entry is older than they are write it anew. */
@@ -177,10 +189,22 @@ export class StreamTable implements StreamSource {
 
   reload(stream: Stream): void {
     if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
+    if (stream.inFlight) {
+      stream.reloadsNext = true;
+      return;
+    }
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });
     this.#load(stream);
+  }
+
+  landed(stream: Stream): void {
+    stream.inFlight = false;
+    if (!stream.reloadsNext) return;
+    stream.reloadsNext = false;
+    this.reload(stream);
+    this.#wake(stream);
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
@@ -309,7 +333,7 @@ export class StreamTable implements StreamSource {
   #readFailure(failure: Failure): Error {
     if (failure.phase === 'sync') this.#options.onFatal(failure);
     return new StorageFailedError(
-      `the stream cannot be read: ${failure.message}; mend what is wrong with that file and try again`,
+      `${failure.path} cannot be read: ${failure.message}; mend what is wrong with it and try again`,
       'not-committed',
     );
   }
@@ -324,15 +348,4 @@ export class StreamTable implements StreamSource {
     if (entry === null) this.#options.catalog.remove(stream.name);
     else this.#options.catalog.set(entry);
   }
-}
-
-function openFailure(path: string, error: unknown): Error {
-  if (error instanceof EventLogError) return error;
-  const failure = failureOf(error, 'open', path);
-  return isNoRoom(failure)
-    ? new StorageFullError(`no room to create ${path}: ${failure.message}; nothing was written`)
-    : new StorageFailedError(
-        `${path} cannot be opened for writing: ${failure.message}; nothing was written, mend it and try again`,
-        'not-committed',
-      );
 }

@@ -59,6 +59,10 @@ export class Stream {
   readonly #filesByName: Map<string, JournalFile> = new Map();
   /** When the stream's folder last changed, as far as was looked, in milliseconds. */
   folderChangedMs = 0;
+  /** Whether a batch with events of the stream is on its way: what is read meanwhile lacks them. */
+  inFlight = false;
+  /** Whether the stream is to be read anew once that batch has landed. */
+  reloadsNext = false;
   /** Calls that hold the stream open. */
   pins = 0;
 

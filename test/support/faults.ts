@@ -80,14 +80,16 @@ export async function limitFileSize(pid: number, bytes: number | null): Promise<
   await run('prlimit', ['--pid', String(pid), `--fsize=${bytes ?? 'unlimited'}:`]);
 }
 
-/** From its return on, the process's system calls are refused as the expression says. */
+/** From its return on, the process's system calls (on that file) are refused as the text says. */
 export async function injectFault(
   t: ExecutionContext,
   pid: number,
   inject: string,
+  path?: string,
 ): Promise<{ readonly lift: () => Promise<void> }> {
   const calls = inject.slice(0, inject.indexOf(':'));
   const options = ['-f', '-p', String(pid), '-e', `trace=${calls}`, '-e', `inject=${inject}`];
+  if (path !== undefined) options.push('-P', path);
   const tracer = spawn('strace', options, { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(tracer, 'close');
   const lift = async (): Promise<void> => {
