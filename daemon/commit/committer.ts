@@ -37,6 +37,7 @@ export interface CommitterOptions {
   readonly lastPosition: number;
   readonly nextPosition: number;
   readonly commitBytesMax: number;
+  readonly batchFilesMax: number;
   /** Told of a failure after which nothing may be acknowledged any more. */
   readonly onFatal: (failure: Failure) => void;
   /** Told of each durable batch. */
@@ -313,7 +314,7 @@ export class Committer {
     if (this.#health.health === 'log-full') {
       const failure = await this.#lookForLogRoom();
       if (failure?.phase === 'sync') return this.#fail(failure);
-      if (failure === null) this.#health.set('ok', '');
+      if (failure === null) this.#health.set(this.#behind.size > 0 ? 'files-behind' : 'ok', '');
     }
     if (this.#behind.size > 0) {
       const failure = await this.#behind.retry(this.#options.lane);

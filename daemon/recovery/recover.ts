@@ -102,7 +102,12 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
     if (frame.header.lastPosition < replayFrom) return;
     past.push({ ...frame, payload: Uint8Array.from(frame.payload) });
   });
-  const clean = known.cleanStop && content.lastPosition === known.covered && !hasTornTail(content);
+  const clean =
+    known.cleanStop &&
+    // A daemon that stopped on a full disk left lines that only the log holds.
+    catalog.behindFrom === null &&
+    content.lastPosition === known.covered &&
+    !hasTornTail(content);
   const epoch = Math.max(known.epoch, content.epoch) + 1;
   const base = { epoch, lastPosition: content.lastPosition, frames: content.frames };
   const behind: LinesWithoutRoom[] = [];
@@ -112,7 +117,7 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
       for (const record of readLogPayload(frame.payload, frame.header.firstPosition))
         folded.add(record);
     }
-    behind.push(...replay({ layout, modes, catalog, folded, report }));
+    behind.push(...replay({ layout, modes, catalog, folded, covered: known.covered, report }));
   }
   const next = Math.max(known.nextPosition, content.lastPosition + 1);
   const nextPosition = clean ? next : next + POSITIONS_SKIPPED;
@@ -234,9 +239,10 @@ function replay(what: {
   readonly modes: Modes;
   readonly catalog: Catalog;
   readonly folded: FoldedLog;
+  readonly covered: number;
   readonly report: RecoveryReport;
 }): LinesWithoutRoom[] {
-  const { layout, modes, catalog, folded, report } = what;
+  const { layout, modes, catalog, folded, covered, report } = what;
   for (const { name, position, runId, moved, rewrites } of folded.deletions) {
     const paths = trashPaths(layout, position);
     if (existsSync(paths.final)) continue;
@@ -258,6 +264,7 @@ function replay(what: {
       modes,
       stream,
       sessionFiles: filesOf(layout, stream.name),
+      covered,
       report,
     });
     if (done.entry === null) catalog.remove(stream.name);

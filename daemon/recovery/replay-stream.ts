@@ -36,6 +36,8 @@ export function replayStream(task: {
   readonly modes: Modes;
   readonly stream: StreamReplay;
   readonly sessionFiles: readonly string[];
+  /** The last position that the catalog covers. */
+  readonly covered: number;
   readonly report: RecoveryReport;
 }): StreamReplayed {
   const { layout, modes, stream, report } = task;
@@ -49,21 +51,21 @@ export function replayStream(task: {
     const mark = stream.entry.files.find((file) => file.name === fileName) ?? null;
     const done = replayFile(
       layout,
-      { path: join(folder, fileName), mark, due: events, modes },
+      { path: join(folder, fileName), mark, due: events, covered: task.covered, modes },
       report,
     );
     if (done.kind === 'removed') gone.add(fileName);
-    else if (done.kind === 'no-room') {
-      behind.push({
-        name,
-        fileName,
-        events: events.map((event) => ({ ...event, line: Uint8Array.from(event.line) })),
-      });
-      report.note('no-room', join(folder, fileName), done.failure.message);
-    } else {
-      fence ??= done.fence === null ? null : `${fileName} ${done.fence}`;
-      for (const [at, { seq }] of events.entries())
-        known.push({ fileName, offset: done.offsets[at] as number, seq });
+    else {
+      if (done.kind === 'replayed' && done.fence !== null) fence ??= `${fileName} ${done.fence}`;
+      const missing: LoggedEvent[] = [];
+      for (const [at, event] of events.entries()) {
+        const offset = done.offsets[at] ?? null;
+        if (offset === null) missing.push({ ...event, line: Uint8Array.from(event.line) });
+        else known.push({ fileName, offset, seq: event.seq });
+      }
+      if (done.kind === 'no-room')
+        report.note('no-room', join(folder, fileName), done.failure.message);
+      if (missing.length > 0) behind.push({ name, fileName, events: missing });
     }
   }
   const files = [

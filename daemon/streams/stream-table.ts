@@ -168,6 +168,8 @@ export class StreamTable implements StreamSource {
   prepareFile(stream: Stream, fileName: string): void {
     const file = stream.fileNamed(fileName);
     if (this.#opening.has(file.path)) return;
+    // The others have their turn when one of these is open: more would only close one another.
+    if (this.#opening.size >= this.#options.files.openingMax) return;
     this.#opening.add(file.path);
     stream.pins += 1;
     this.#open(stream, fileName)
@@ -333,7 +335,7 @@ export class StreamTable implements StreamSource {
   #readFailure(failure: Failure): Error {
     if (failure.phase === 'sync') this.#options.onFatal(failure);
     return new StorageFailedError(
-      `the stream cannot be read: ${failure.message}; mend what is wrong with that file and try again`,
+      `${failure.path} cannot be read: ${failure.message}; mend what is wrong with it and try again`,
       'not-committed',
     );
   }

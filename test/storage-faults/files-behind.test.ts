@@ -22,8 +22,8 @@ import {
 
 const MIB = 1024 * 1024;
 const ARGS = ['--segment-bytes', '256k'];
-/** More than what is left of any page. */
-const LINE = 'x'.repeat(9_000);
+/** Two such lines fill a segment, so that a restart, which cuts it, makes no room for a third. */
+const LINE = 'x'.repeat(110_000);
 
 interface Behind {
   readonly dir: string;
@@ -38,7 +38,7 @@ async function behind(t: ExecutionContext): Promise<Behind> {
   const dir = join(disk, 'd');
   const daemon = await startDaemonProcess(t, { dir, args: ARGS });
   const log = await client(t, dir);
-  await log.turns.append('s', { event: 'submitted', content: 'one' });
+  await log.turns.append('s', { event: 'submitted', content: LINE });
   await log.turns.append('other', { event: 'submitted', content: 'other' });
   const filler = await fillUp(disk);
   const event = await log.turns.append('s', { event: 'delta', content: LINE });
@@ -114,7 +114,7 @@ testWith(['root', 'mount'], 'a batch over several files without room is whole', 
       run_id: run,
       event_type: 'e',
       category: 'message',
-      content: LINE,
+      content: LINE.slice(0, 9_000),
     })),
   );
   t.deepEqual(
@@ -204,11 +204,11 @@ testWith(['root', 'mount'], 'killed and started without room again and again', a
 });
 
 testWith(['root', 'mount'], 'a deletion on the full disk after a restart makes room', async (t) => {
-  const disk = await smallDisk(t, 6 * MIB);
+  const disk = await smallDisk(t, 8 * MIB);
   const dir = join(disk, 'd');
   const daemon = await startDaemonProcess(t, { dir, args: ARGS });
   const before = await client(t, dir);
-  for (let at = 0; at < 30; at += 1) {
+  for (let at = 0; at < 11; at += 1) {
     await before.turns.append('big', { event: 'delta', content: LINE });
   }
   await before.turns.append('s', { event: 'submitted' });
@@ -218,7 +218,7 @@ testWith(['root', 'mount'], 'a deletion on the full disk after a restart makes r
   const again = await startDaemonProcess(t, { dir, args: ARGS });
   const log = await client(t, dir);
   t.is((await log.stats()).health, 'files-behind');
-  t.is(await log.turns.delete('big'), 30);
+  t.is(await log.turns.delete('big'), 11);
   await healthOf(log, 'ok');
   t.is((await log.turns.append('s', { event: 'delta' })).seq, 3);
   t.is((await linesOf(sessionFile(dir, 's'))).length, 3);
@@ -265,10 +265,10 @@ testWith(
   ['root', 'prlimit'],
   'EFBIG on a journal file: that state, until the limit is raised',
   async (t) => {
-    const daemon = await startDaemonProcess(t);
+    const daemon = await startDaemonProcess(t, { args: ARGS });
     const { dir } = daemon;
     const log = await client(t, dir);
-    // The first segment of the log is filled with zeros already; a file cannot grow to half of it.
+    // The journal file grows past the limit, which no segment of the log ever does.
     for (let at = 0; at < 4; at += 1) {
       await log.turns.append('s', { event: 'delta', content: 'x'.repeat(100_000) });
     }
@@ -287,3 +287,70 @@ testWith(
     t.is(await daemon.stop(), 0);
   },
 );
+
+testWith(
+  ['root', 'mount'],
+  'a batch of which one file had room: no line is there twice',
+  async (t) => {
+    const disk = await smallDisk(t, 4 * MIB);
+    const dir = join(disk, 'd');
+    const daemon = await startDaemonProcess(t, { dir, args: ARGS });
+    const before = await client(t, dir);
+    const event = { thread_id: 't', event_type: 'e', category: 'message' };
+    await before.turns.append('pad', { event: 'delta', content: LINE });
+    await before.runs.put({ ...event, run_id: 'b' });
+    const filler = await fillUp(disk);
+    await before.runs.putBatch([
+      { ...event, run_id: 'a', content: LINE },
+      { ...event, run_id: 'b', content: 'second' },
+    ]);
+    t.is((await before.stats()).health, 'files-behind');
+    t.is((await linesOf(runFile(dir, 't', 'b'))).length, 2);
+    t.deepEqual(await linesOf(runFile(dir, 't', 'a')), []);
+    t.is(await daemon.stop(), 74);
+    const again = await startDaemonProcess(t, { dir, args: ARGS });
+    const log = await client(t, dir);
+    t.is((await log.stats()).health, 'files-behind');
+    const read = async (): Promise<unknown[]> =>
+      (await log.runs.listMessages('t')).map(({ seq, run_id: run }) => [seq, run]);
+    const all = [
+      [1, 'b'],
+      [2, 'a'],
+      [3, 'b'],
+    ];
+    t.deepEqual(await read(), all);
+    t.is((await log.runs.listEvents('t', 'a'))[0]?.content, LINE);
+    await makeRoom(filler);
+    await healthOf(log, 'ok');
+    t.deepEqual(await read(), all);
+    t.is((await linesOf(runFile(dir, 't', 'b'))).length, 2);
+    t.is((await linesOf(runFile(dir, 't', 'a'))).length, 1);
+    t.is((await log.runs.put({ ...event, run_id: 'a' })).seq, 4);
+    t.is(await again.stop(), 0);
+  },
+);
+
+testWith(['root', 'mount'], 'a foreign line meanwhile, and kill -9 without room', async (t) => {
+  const { dir, daemon, filler } = await behind(t);
+  const foreign = '{"event":"completed","session_id":"s","turn_id":"f"}\n';
+  await writeFile(sessionFile(dir, 's'), foreign, { flag: 'a' });
+  await daemon.kill('SIGKILL');
+  const again = await startDaemonProcess(t, { dir, args: ARGS });
+  const log = await client(t, dir);
+  t.is((await log.stats()).health, 'files-behind');
+  const seen = async (): Promise<unknown[]> =>
+    (await log.turns.read('s')).events.map(({ seq, event }) => [seq, event]);
+  const all = [
+    [1, 'submitted'],
+    [2, 'delta'],
+    [3, 'completed'],
+  ];
+  t.deepEqual(await seen(), all);
+  t.is((await log.turns.pending({ sessionId: 's' })).length, 2);
+  await makeRoom(filler);
+  await healthOf(log, 'ok');
+  t.deepEqual(await seen(), all);
+  t.is((await linesOf(sessionFile(dir, 's'))).length, 3);
+  t.is((await log.turns.append('s', { event: 'delta' })).seq, 4);
+  t.is(await again.stop(), 0);
+});

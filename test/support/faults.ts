@@ -4,7 +4,16 @@
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, openSync, readdirSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,7 +38,19 @@ export function testWith(needs: readonly Need[], title: string, body: Implementa
 
 function isThere(need: Need): boolean {
   if (need === 'root') return process.getuid?.() === 0;
+  if (need === 'chattr') return hasImmutableFiles();
   return process.platform === 'linux' && spawnSync(need, ['--version']).error === undefined;
+}
+
+/** Whether the file system of test folders knows the flag. */
+function hasImmutableFiles(): boolean {
+  const folder = mkdtempSync('/tmp/el-');
+  const path = join(folder, 'f');
+  writeFileSync(path, '');
+  const { status } = spawnSync('chattr', ['+i', path]);
+  if (status === 0) spawnSync('chattr', ['-i', path]);
+  rmSync(folder, { recursive: true });
+  return status === 0;
 }
 
 /** A file system of its own with so many bytes of room, at that folder. */
@@ -80,14 +101,16 @@ export async function limitFileSize(pid: number, bytes: number | null): Promise<
   await run('prlimit', ['--pid', String(pid), `--fsize=${bytes ?? 'unlimited'}:`]);
 }
 
-/** From its return on, the process's system calls are refused as the expression says. */
+/** From its return on, the process's system calls (on that file) are refused as the text says. */
 export async function injectFault(
   t: ExecutionContext,
   pid: number,
   inject: string,
+  path?: string,
 ): Promise<{ readonly lift: () => Promise<void> }> {
   const calls = inject.slice(0, inject.indexOf(':'));
   const options = ['-f', '-p', String(pid), '-e', `trace=${calls}`, '-e', `inject=${inject}`];
+  if (path !== undefined) options.push('-P', path);
   const tracer = spawn('strace', options, { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(tracer, 'close');
   const lift = async (): Promise<void> => {
