@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { fstatSync, readSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closeFile, cutFile, makeFolder, openFile, syncFile, writeFully } from '../storage/disk.js';
-import { matchesMark } from '../storage/file-scan.js';
+import { matchesMark, readRange } from '../storage/file-scan.js';
 import type { Layout } from '../storage/layout.js';
 import type { FileMark, LoggedEvent } from '../storage/log-records.js';
 import { keepAside } from '../storage/quarantine.js';
@@ -73,8 +73,8 @@ function replayOpen(
   const size = fstatSync(fd).size;
   const isIntact = mark === null || matchesMark(fd, mark);
   const from = isIntact ? (mark?.length ?? 0) : size;
-  const tail = readRange(fd, path, from, size);
-  const afterLf = from === 0 || readRange(fd, path, from - 1, from)[0] === LF;
+  const tail = during('read', path, () => readRange(fd, from, size));
+  const afterLf = from === 0 || during('read', path, () => readRange(fd, from - 1, from))[0] === LF;
   const plan = planTail({ bytes: tail, afterLf, due: due.map(({ line }) => Buffer.from(line)) });
   const done = asResult(() => {
     if (plan.keepAside !== null) {
@@ -93,18 +93,6 @@ function replayOpen(
   const fence = isIntact ? null : 'was cut or replaced by another program';
   if (fence !== null) report.note('fenced', path, fence);
   return { kind: 'replayed', offsets: plan.places.map((place) => from + place), fence };
-}
-
-function readRange(fd: number, path: string, from: number, to: number): Buffer {
-  const bytes = Buffer.alloc(Math.max(0, to - from));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const at = filled;
-    const read = during('read', path, () => readSync(fd, bytes, at, bytes.length - at, from + at));
-    if (read === 0) break;
-    filled += read;
-  }
-  return bytes.subarray(0, filled);
 }
 
 function withClose<T>(fd: number, step: () => T): T {

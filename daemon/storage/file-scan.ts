@@ -194,6 +194,18 @@ export function eachLine(
   return false;
 }
 
+/** The bytes between two offsets, fewer where the file ends before. */
+export function readRange(fd: number, from: number, to: number): Buffer {
+  const bytes = Buffer.alloc(Math.max(0, to - from));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const read = readSync(fd, bytes, filled, bytes.length - filled, from + filled);
+    if (read === 0) break;
+    filled += read;
+  }
+  return bytes.subarray(0, filled);
+}
+
 /** Whether a line holds nothing but white space that JSON knows. */
 export function isBlank(line: Uint8Array): boolean {
   for (const byte of line) {
@@ -213,7 +225,8 @@ export function matchesMark(fd: number, mark: FileMark): boolean {
   return crc32(bytes.subarray(0, lineEnd)) === mark.lastLineChecksum;
 }
 
-function damaged(line: Buffer, number: number, offset: number, torn: boolean): ScannedDamage {
+/** A malformed line as it is reported. */
+export function damaged(line: Buffer, number: number, offset: number, torn: boolean): ScannedDamage {
   return {
     line: number,
     offset,

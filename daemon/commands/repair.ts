@@ -1,0 +1,2 @@
+import type { Command } from 'commander';
+export function addRepair(program: Command): void { program.command('repair'); }
