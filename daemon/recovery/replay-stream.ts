@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from 'node:path';
+import type { Journal } from '../../shared/events.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { closeFile, type Modes, openFile } from '../storage/disk.js';
 import { scanFile } from '../storage/file-scan.js';
@@ -12,6 +13,7 @@ import type { FileMark, LoggedEvent } from '../storage/log-records.js';
 import type { KnownLine } from '../streams/assemble.js';
 import { loadStream } from '../streams/load.js';
 import { Stream } from '../streams/stream.js';
+import { asResult, during, FailureError } from '../workers/failure.js';
 import type { StreamReplay } from './fold-log.js';
 import { replayFile } from './replay-file.js';
 import type { RecoveryReport } from './report.js';
@@ -67,7 +69,9 @@ export function replayStream(task: {
   }
   const files = [
     ...stream.entry.files.filter((file) => !gone.has(file.name)),
-    ...[...rewritten].flatMap((fileName) => markOf(join(folder, fileName), fileName)),
+    ...[...rewritten].flatMap((fileName) =>
+      markOf(join(folder, fileName), { journal: name.journal, fileName }),
+    ),
   ];
   const entry = { ...stream.entry, files, fence };
   return { entry: readAnew({ ...task, entry, known, behind }), behind };
@@ -109,10 +113,18 @@ function readAnew(task: {
   };
 }
 
-function markOf(path: string, fileName: string): FileMark[] {
-  const fd = openFile(path, 'read');
+/** What a file holds now as its mark; none for a file that is gone. */
+export function markOf(
+  path: string,
+  file: { readonly journal: Journal; readonly fileName: string },
+): FileMark[] {
+  const opened = asResult(() => openFile(path, 'read'));
+  if (!opened.ok && opened.failure.code === 'ENOENT') return [];
+  if (!opened.ok) throw new FailureError(opened.failure);
+  const fd = opened.value;
   try {
-    return [scanFile(fd, 'runs', fileName, { offset: 0, lines: 0 }).mark];
+    const start = { offset: 0, lines: 0 };
+    return [during('read', path, () => scanFile(fd, file.journal, file.fileName, start)).mark];
   } finally {
     closeFile(fd);
   }

@@ -5,6 +5,8 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { closeFile, openFile } from '../storage/disk.js';
+import { readRange } from '../storage/file-scan.js';
 import {
   decodeFileHeader,
   FILE_HEADER_BYTES,
@@ -14,8 +16,6 @@ import {
 } from '../storage/frame-format.js';
 import { FORMAT_VERSION } from '../storage/layout.js';
 import { during } from '../workers/failure.js';
-import { closeFile, openFile } from '../storage/disk.js';
-import { readRange } from '../storage/file-scan.js';
 
 /** A segment and the header that it has or had. */
 export interface ClaimedSegment {

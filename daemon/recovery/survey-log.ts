@@ -19,7 +19,7 @@ import {
 import { type Layout, segmentNumber, segmentPath } from '../storage/layout.js';
 import { during } from '../workers/failure.js';
 import { decideLogEnd } from './log-table.js';
-import { claimOf, type ClaimedSegment, readSegment } from './segment-claim.js';
+import { type ClaimedSegment, claimOf, readSegment } from './segment-claim.js';
 
 /** Positions from the first to the last. */
 export interface PositionRange {
@@ -181,7 +181,12 @@ class Surveyor {
     const { header, path } = segment;
     const { covered } = this.#task;
     if (segment.isRebuilt) {
-      this.#problem('damaged', { path, offset: 0, reason: 'the file header is damaged', lost: null });
+      this.#problem('damaged', {
+        path,
+        offset: 0,
+        reason: 'the file header is damaged',
+        lost: null,
+      });
     }
     const { position } = this;
     if (position === null) {

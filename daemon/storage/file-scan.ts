@@ -194,6 +194,31 @@ export function eachLine(
   return false;
 }
 
+/** The mark of a file up to its first line that has one of these seqs of its own. */
+export function linesBefore(
+  fd: number,
+  stop: { readonly name: string; readonly journal: Journal; readonly seqs: ReadonlySet<number> },
+): FileMark {
+  const { name, journal, seqs } = stop;
+  let mark: FileMark = { name, length: 0, lines: 0, lastLineLength: 0, lastLineChecksum: 0 };
+  let isBefore = true;
+  eachLine(fd, 0, fstatSync(fd).size, (line, offset, terminated) => {
+    if (!isBefore) return;
+    const facts = isBlank(line) ? undefined : lineFacts(journal, line);
+    if (facts?.seq !== undefined && facts.seq !== null && seqs.has(facts.seq)) isBefore = false;
+    if (!isBefore || (!terminated && facts === null)) return;
+    const length = line.length + (terminated ? 1 : 0);
+    mark = {
+      name,
+      length: offset + length,
+      lines: mark.lines + (terminated ? 1 : 0),
+      lastLineLength: length,
+      lastLineChecksum: crc32(line),
+    };
+  });
+  return mark;
+}
+
 /** The bytes between two offsets, fewer where the file ends before. */
 export function readRange(fd: number, from: number, to: number): Buffer {
   const bytes = Buffer.alloc(Math.max(0, to - from));
@@ -226,7 +251,12 @@ export function matchesMark(fd: number, mark: FileMark): boolean {
 }
 
 /** A malformed line as it is reported. */
-export function damaged(line: Buffer, number: number, offset: number, torn: boolean): ScannedDamage {
+export function damaged(
+  line: Buffer,
+  number: number,
+  offset: number,
+  torn: boolean,
+): ScannedDamage {
   return {
     line: number,
     offset,

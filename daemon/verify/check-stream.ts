@@ -26,6 +26,9 @@ const PROGRESS_BYTES = 1024 * 1024;
 
 /** What is wrong with a stream, in the terms of what would put it right. */
 export interface StreamCheck {
+  /** What the daemon knows of the life that the files belong to, or null. */
+  readonly entry: CatalogEntry | null;
+  readonly fence: string | null;
   readonly lines: number;
   readonly events: number;
   readonly malformed: number;
@@ -93,7 +96,7 @@ class StreamChecker {
     this.#removedFiles();
     this.#checkSeqs();
     this.#tellCounts();
-    return this.#check;
+    return { ...this.#check, entry: this.#entry, fence };
   }
 
   #checkFile(file: number, name: string): void {
@@ -187,7 +190,11 @@ class StreamChecker {
   #order(name: string, row: SeqRow, last: number): void {
     if (!row.isKnown) this.#check.isUnaccounted = true;
     const detail = `seq ${row.seq} stands behind seq ${last}`;
-    this.#tellRow(name, row, { level: row.isKnown ? 'info' : 'finding', kind: 'seq-order', detail });
+    this.#tellRow(name, row, {
+      level: row.isKnown ? 'info' : 'finding',
+      kind: 'seq-order',
+      detail,
+    });
   }
 
   #checkSeqs(): void {
@@ -216,7 +223,8 @@ class StreamChecker {
     const isKnown = row.isKnown && before.isKnown;
     if (!isKnown) this.#check.isUnaccounted = true;
     const first = before.seq + 1;
-    const missing = first === row.seq - 1 ? `seq ${first} is` : `seqs ${first} to ${row.seq - 1} are`;
+    const missing =
+      first === row.seq - 1 ? `seq ${first} is` : `seqs ${first} to ${row.seq - 1} are`;
     const why = isKnown ? '; the daemon has accounted for that' : '';
     const detail = `${missing} missing before it${why}`;
     this.#tellRow(name, row, { level: isKnown ? 'info' : 'finding', kind: 'seq-gap', detail });

@@ -6,7 +6,13 @@
 import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isId } from '../../shared/ids.js';
-import { type Layout, runOfFile, type StreamName, sessionOfFile, streamFolder } from '../storage/layout.js';
+import {
+  type Layout,
+  runOfFile,
+  type StreamName,
+  sessionOfFile,
+  streamFolder,
+} from '../storage/layout.js';
 import { byCodeUnit } from '../streams/load.js';
 import { during } from '../workers/failure.js';
 

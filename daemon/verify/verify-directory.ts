@@ -6,8 +6,8 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { factsOf, type StorageSurvey, surveyStorage } from '../recovery/survey-storage.js';
 import type { LogProblem } from '../recovery/survey-log.js';
+import { factsOf, type StorageSurvey, surveyStorage } from '../recovery/survey-storage.js';
 import { type Layout, repairFolder } from '../storage/layout.js';
 import { during } from '../workers/failure.js';
 import { checkStream } from './check-stream.js';
@@ -108,13 +108,18 @@ function tellOfStorage(layout: Layout, storage: StorageSurvey, tell: OnFinding):
       lost === null ? reason : `${reason}; positions ${lost.first} to ${lost.last} are lost`;
     tell({ level, kind: of, file: at(path), offset, detail });
   }
-  if (framesDue > 0 || !catalogFile.cleanStop) {
+  if (framesDue > 0) {
     const detail = `the last daemon did not stop cleanly: ${framesDue} frame(s) are to be looked at when the next one starts`;
     tell({ level: 'info', kind: 'not-recovered', file: at(layout.log), detail });
   }
   if (existsSync(repairFolder(layout).plan)) {
     const detail = "a repair was not finished: run 'eventlogd repair --apply' again";
-    tell({ level: 'finding', kind: 'repair-unfinished', file: at(repairFolder(layout).plan), detail });
+    tell({
+      level: 'finding',
+      kind: 'repair-unfinished',
+      file: at(repairFolder(layout).plan),
+      detail,
+    });
   }
 }
 
