@@ -157,15 +157,17 @@ function putRuns(texts: readonly EventText[], answer: WholeAnswer): RunEvent[] {
 function putRun(text: EventText, ack: WireAck, duplicate: boolean): RunEvent {
   const place = { seq: ack.seq, generation: ack.generation, position: ack.position, duplicate };
   if (ack.text instanceof Uint8Array) return runEventOf(decodeText(ack.text), place);
+  const line = decodeText(escapeLineSeparators(lineOf(text, ack)));
+  return runEventOf(line, { ...place, isDeleted: ack.text === null });
+}
+
+/** The line as the daemon made it. Of an event that was deleted since the stamp may be unknown. */
+function lineOf(text: EventText, ack: WireAck): Uint8Array {
   const members = new Map(text.members.map((member) => [member.key, member]));
+  const head = composeRunHead(text.bytes, members);
   const own = members.get('created_at');
-  const line = composeRunLine(
-    composeRunHead(text.bytes, members),
-    ack.seq,
-    own === undefined ? (ack.createdAtUs ?? 0) : text.bytes.subarray(own.valueStart, own.valueEnd),
-  );
-  return runEventOf(decodeText(escapeLineSeparators(line)), {
-    ...place,
-    isDeleted: ack.text === null,
-  });
+  const createdAt =
+    own === undefined ? ack.createdAtUs : text.bytes.subarray(own.valueStart, own.valueEnd);
+  if (createdAt !== undefined) return composeRunLine(head, ack.seq, createdAt);
+  return Buffer.concat([head, Buffer.from(`, "seq": ${ack.seq}}`)]);
 }

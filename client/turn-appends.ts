@@ -29,7 +29,7 @@ export interface TurnTarget {
 }
 
 /** Checks all that does not depend on the event. */
-export function requireTurnTarget(target: TurnTarget, options: TurnAppendOptions): void {
+function requireTurnTarget(target: TurnTarget, options: TurnAppendOptions): void {
   requireId('session', target.sessionId);
   requireString('streamId', target.streamId);
   if (target.streamId === '') throw new InvalidArgumentError('streamId', 'streamId is empty');

@@ -11,7 +11,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  ftruncateSync,
   openSync,
   readFileSync,
   statSync,
@@ -22,6 +21,7 @@ import { LockHeldError } from '../shared/errors.js';
 
 const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 const ATTEMPTS_MAX = 100;
+const HOLDER_BYTES = 64;
 
 /** A lock that is held until `release` or the end of the process. */
 export interface DirectoryLock {
@@ -46,9 +46,9 @@ export function lockDirectory(path: string): DirectoryLock {
       throw new LockHeldError(pid, `the directory is in use: ${who} holds ${path}; stop it first`);
     }
     if (isSameFile(fd, path)) {
-      const holder = Buffer.from(`${JSON.stringify({ pid: process.pid })}\n`);
-      ftruncateSync(fd, 0);
-      writeSync(fd, holder, 0, holder.length, 0);
+      // Always of one length, so that it can be written again on a full disk.
+      const holder = `${JSON.stringify({ pid: process.pid })}`.padEnd(HOLDER_BYTES - 1);
+      writeSync(fd, `${holder}\n`, 0);
       return { isIntact: () => isSameFile(fd, path), release: () => closeSync(fd) };
     }
     closeSync(fd);

@@ -68,7 +68,10 @@ export function usableSocketPath(wanted: string, dir: string): string {
 
 /** Tells clients where the socket is. */
 export function writeEndpoint(layout: Layout, socketPath: string): void {
-  replaceFile(layout.endpoint, Buffer.from(`${socketPath}\n`), 0o600);
+  const text = `${socketPath}\n`;
+  // What is right already is left alone: on a full disk there is no room for a new one.
+  if (existsSync(layout.endpoint) && readFileSync(layout.endpoint, 'utf8') === text) return;
+  replaceFile(layout.endpoint, Buffer.from(text), 0o600);
 }
 
 /** The log that may be retained: what is asked for, at most a quarter of the file system. */

@@ -10,7 +10,7 @@ const CALLS_MAX = 256;
 const BYTES_MAX: number = 8 * 1024 * 1024;
 
 /** What ended a run over the input. */
-export interface Failure {
+interface Failure {
   /** The line whose append failed; null if the input itself could not be read. */
   readonly line: number | null;
   readonly error: unknown;

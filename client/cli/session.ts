@@ -11,7 +11,7 @@ import { problemOf } from './exit-codes.js';
 import { Output } from './output.js';
 
 /** The options that every command takes. */
-export interface GlobalOptions {
+interface GlobalOptions {
   readonly dir?: string;
   readonly socket?: string;
   readonly json?: true;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { EventLogError } from '../../shared/errors.js';
+import { type ErrorCode, EventLogError } from '../../shared/errors.js';
 import { FailureError } from '../workers/failure.js';
 
 export const EXIT = {
@@ -23,18 +23,14 @@ export function exitCodeOf(error: unknown): number {
       ? EXIT.ioError
       : EXIT.findings;
   }
-  switch (error.code) {
-    case 'LOG_CORRUPT':
-    case 'FORMAT_VERSION':
-      return EXIT.corrupt;
-    case 'LOCK_HELD':
-      return EXIT.lockHeld;
-    case 'INVALID_ARGUMENT':
-      return EXIT.usage;
-    case 'STORAGE_FAILED':
-    case 'STORAGE_FULL':
-      return EXIT.ioError;
-    default:
-      return EXIT.findings;
-  }
+  return CODES.get(error.code) ?? EXIT.findings;
 }
+
+const CODES: ReadonlyMap<ErrorCode, number> = new Map([
+  ['LOG_CORRUPT', EXIT.corrupt],
+  ['FORMAT_VERSION', EXIT.corrupt],
+  ['LOCK_HELD', EXIT.lockHeld],
+  ['INVALID_ARGUMENT', EXIT.usage],
+  ['STORAGE_FAILED', EXIT.ioError],
+  ['STORAGE_FULL', EXIT.ioError],
+]);

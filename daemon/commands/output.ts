@@ -17,7 +17,7 @@ export function printRecord(record: Readonly<Record<string, unknown>>, json: boo
     return;
   }
   const table = new Table({ style: { head: [] } });
-  for (const [key, value] of Object.entries(record)) table.push({ [key]: String(value) });
+  for (const [key, value] of Object.entries(record)) table.push({ [key]: cell(value) });
   console.log(table.toString());
 }
 
@@ -32,6 +32,11 @@ export function printRows(
     return;
   }
   const table = new Table({ head: [...columns], style: { head: [] }, wordWrap: true });
-  for (const row of rows) table.push(columns.map((column) => String(row[column] ?? '')));
+  for (const row of rows) table.push(columns.map((column) => cell(row[column])));
   console.log(table.toString());
+}
+
+function cell(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -9,8 +9,8 @@ import type { JournalFile, LinesBehind } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import { type Failure, failureOf, isNoRoom } from '../workers/failure.js';
-import type { StreamSource } from './committer.js';
 import type { Lane } from './lanes.js';
+import type { StreamSource } from './stream-source.js';
 
 /** The files that are behind the commit log. */
 export class FilesBehind {

@@ -157,12 +157,19 @@ export class LogTail {
     );
   }
 
-  /** Waits for background work and closes the segment. */
-  async close(): Promise<void> {
+  /**
+   * Waits for background work and closes the segment.
+   *
+   * @param cut whether the room that was filled ahead is given back
+   */
+  async close(cut: boolean): Promise<void> {
     await this.#filling;
     await this.#sparing;
-    if (this.#segment !== null) closeSync(this.#segment.fd);
+    const segment = this.#segment;
     this.#segment = null;
+    if (segment === null) return;
+    if (cut) await this.#seal(segment);
+    else closeSync(segment.fd);
   }
 
   /** Makes the next segment's file ahead of time. */

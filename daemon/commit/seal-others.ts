@@ -5,16 +5,17 @@
  */
 
 import { planDeletion } from '../streams/deletion-plan.js';
-import type { SealedOperation, StreamSource } from './committer.js';
 import type { AdoptOperation, DeleteOperation } from './operations.js';
 import type { Batch } from './seal.js';
+import type { Answer } from './sealer.js';
+import type { StreamSource } from './stream-source.js';
 
 /** Seals a deletion; null when there was nothing to delete and it was answered. */
 export function sealDeletion(
   operation: DeleteOperation,
   batch: Batch,
   streams: Pick<StreamSource, 'remove'>,
-): SealedOperation['settle'] | null {
+): Answer | null {
   const [stream] = operation.streams;
   const { runId, identity, settle } = operation;
   const known = batch.firstDeletion(identity);
@@ -36,7 +37,7 @@ export function sealDeletion(
 }
 
 /** Seals the adoption of a stream's content, or the end of a life that lost its last file. */
-export function sealAdoption(operation: AdoptOperation, batch: Batch): SealedOperation['settle'] {
+export function sealAdoption(operation: AdoptOperation, batch: Batch): Answer {
   const [stream] = operation.streams;
   const { loaded, generation, settle } = operation;
   const life = { ...stream.name, generation: generation ?? batch.payload.nextPosition };

@@ -5,22 +5,19 @@
  *
  * @module
  */
-import { randomBytes } from 'node:crypto';
 import {
   IdempotencyKeyReusedError,
   InvalidArgumentError,
   SequenceConflictError,
   StreamFencedError,
 } from '../../shared/errors.js';
-import { CREATED_AT_AHEAD_US } from '../../shared/limits.js';
-import { composeRunLine, composeTurnLine } from '../../shared/lines.js';
-import type { AckRun, RememberedResult } from '../storage/catalog-format.js';
-import { rowKindKey, type TurnRowKind } from '../storage/line-facts.js';
-import { type Identity, type LoggedEvent, LogPayload } from '../storage/log-records.js';
+import type { RememberedResult } from '../storage/catalog-format.js';
+import { type Identity, LogPayload } from '../storage/log-records.js';
 import type { DeletionPlan } from '../streams/deletion-plan.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
-import type { Row } from '../streams/stream-index.js';
+import { ackRuns } from './ack-runs.js';
+import { makeRun, makeTurn } from './make-event.js';
 import type {
   AppendOperation,
   AppendResult,
@@ -29,22 +26,15 @@ import type {
   PreparedTurn,
 } from './operations.js';
 import type { Retries } from './retries.js';
-
-/** An event that is sealed: all of it is decided. */
-export interface SealedEvent extends LoggedEvent {
-  readonly target: Stream;
-  readonly kind: Row['kind'];
-  readonly createdAt: number;
-  readonly createdAtUs: number;
-  /** Where its line with its LF stands in the payload. */
-  readonly place: readonly [number, number];
-}
+import { type SealedEvent, StreamDraft } from './stream-draft.js';
 
 /** A refusal that shows an event of the turn: where its line is to be read. */
 export class TerminalRefusal extends Error {
   readonly stream: Stream;
   /** Row of the index, or the event of this very batch. */
-  readonly terminal: { readonly row: number } | { readonly line: Uint8Array; readonly seq: number };
+  readonly terminal:
+    | { readonly row: number }
+    | { readonly line: Uint8Array; readonly seq: number; readonly generation: number };
 
   constructor(stream: Stream, terminal: TerminalRefusal['terminal']) {
     super('the turn has a terminal event');
@@ -58,18 +48,6 @@ export type Sealing =
   | { readonly kind: 'sealed'; readonly result: AppendResult }
   | { readonly kind: 'answered'; readonly result: AppendResult }
   | { readonly kind: 'refused'; readonly error: Error };
-
-/** What the batch adds to a stream. */
-interface StreamDraft {
-  generation: number;
-  lastSeq: number;
-  lastCreatedAtUs: number;
-  readonly events: SealedEvent[];
-  readonly terminals: Map<string, SealedEvent>;
-  readonly turnOfStream: Map<string, string>;
-  /** The batch's first event of each kind. */
-  readonly kinds: Map<string, SealedEvent>;
-}
 
 /** A batch while it is being sealed, and until it is durable. */
 export class Batch {
@@ -220,9 +198,9 @@ export class Batch {
     const row = turn.stream.turns.terminalOf(turnId);
     if (row !== undefined) return new TerminalRefusal(turn.stream, { row });
     const sealed = this.#drafts.get(turn.stream)?.terminals.get(turnId);
-    return sealed === undefined
-      ? null
-      : new TerminalRefusal(turn.stream, { line: sealed.line, seq: sealed.seq });
+    if (sealed === undefined) return null;
+    const { line, seq, stream } = sealed;
+    return new TerminalRefusal(turn.stream, { line, seq, generation: stream.generation });
   }
 
   /** The turn that a text names, or that its stream id names; `''` if a new one is to be made. */
@@ -269,11 +247,11 @@ export class Batch {
     for (const [at, event] of operation.events.entries()) {
       const draft = this.#draft(event.stream, this.payload.nextPosition + at);
       draft.lastSeq += 1;
-      const stamp = this.#stamp(draft);
+      const place = { seq: draft.lastSeq, stampUs: draft.stamp(this.#nowUs) };
       const made =
         event.journal === 'turns'
-          ? this.#turn(event, draft, stamp)
-          : runEvent(event, draft.lastSeq, stamp);
+          ? makeTurn(event, place, this.#turnOf(event))
+          : makeRun(event, place);
       draft.lastCreatedAtUs = made.createdAtUs;
       const position = this.payload.nextPosition + at;
       const life = { ...event.stream.name, generation: draft.generation };
@@ -290,11 +268,11 @@ export class Batch {
         generation: draft.generation,
         seq: draft.lastSeq,
         position,
-        createdAtUs: event.createdAt === null ? stamp : null,
+        createdAtUs: event.createdAt === null ? place.stampUs : null,
         turnId: made.chosenTurn,
       });
       // Later events of the batch see this one.
-      this.#note(draft, sealed.at(-1) as SealedEvent);
+      draft.note(sealed.at(-1) as SealedEvent);
     }
     const { identity, key, fingerprint } = operation.conditions;
     const places = this.payload.append({ identity, key, fingerprint, atMs: this.nowMs }, sealed);
@@ -313,57 +291,10 @@ export class Batch {
     return { kind: 'appended', assigned };
   }
 
-  #turn(event: PreparedTurn, draft: StreamDraft, stamp: number): MadeEvent {
-    const chosen = event.keys.has('turn_id') ? null : this.#turnOf(event) || newTurnId(this.nowMs);
-    const line = composeTurnLine(event.text, event, {
-      sessionId: event.stream.name.id,
-      streamId: event.streamId ?? undefined,
-      turnId: chosen ?? undefined,
-      createdAtUs: event.createdAt === null ? stamp : undefined,
-      seq: draft.lastSeq,
-    });
-    const kind: TurnRowKind = chosen === null ? event.kind : { ...event.kind, turnId: chosen };
-    const createdAt = event.createdAt ?? stamp / 1_000_000;
-    return {
-      line,
-      kind,
-      createdAt,
-      createdAtUs: Math.floor(createdAt * 1_000_000),
-      chosenTurn: chosen,
-    };
-  }
-
-  #note(draft: StreamDraft, event: SealedEvent): void {
-    const { kind } = event;
-    if (kind.journal === 'turns') {
-      if (kind.turnId === '') return;
-      if (kind.streamId !== '') draft.turnOfStream.set(kind.streamId, kind.turnId);
-      if (kind.role === 'terminal' && !draft.terminals.has(kind.turnId))
-        draft.terminals.set(kind.turnId, event);
-    } else {
-      const key = rowKindKey(kind);
-      if (!draft.kinds.has(key)) draft.kinds.set(key, event);
-    }
-  }
-
-  /** The wall clock, or the stream's last stamp where that is a little ahead of it. */
-  #stamp(draft: StreamDraft): number {
-    const ahead = draft.lastCreatedAtUs - this.#nowUs;
-    return ahead > 0 && ahead <= CREATED_AT_AHEAD_US ? draft.lastCreatedAtUs : this.#nowUs;
-  }
-
   #draft(stream: Stream, position: number): StreamDraft {
     const known = this.#drafts.get(stream);
     if (known !== undefined) return known;
-    const draft: StreamDraft = {
-      generation: stream.generation === 0 ? position : stream.generation,
-      lastSeq: stream.lastSeq,
-      lastCreatedAtUs: stream.lastCreatedAtUs,
-      events: [],
-      terminals: new Map(),
-      turnOfStream: new Map(),
-      kinds: new Map(),
-    };
+    const draft = new StreamDraft(stream, position);
     this.#drafts.set(stream, draft);
     return draft;
   }
@@ -381,46 +312,4 @@ function retryKeys(stream: Stream, { identity, key }: AppendOperation['condition
 interface Asked {
   readonly identity: Identity | null;
   readonly key: string | null;
-}
-
-interface MadeEvent {
-  readonly line: Uint8Array;
-  readonly kind: Row['kind'];
-  readonly createdAt: number;
-  readonly createdAtUs: number;
-  readonly chosenTurn: string | null;
-}
-
-function runEvent(
-  event: Extract<PreparedEvent, { journal: 'runs' }>,
-  seq: number,
-  stamp: number,
-): MadeEvent {
-  const createdAtUs = event.createdAt?.us ?? stamp;
-  const line = composeRunLine(event.head, seq, event.createdAt?.text ?? stamp);
-  return { line, kind: event.kind, createdAt: createdAtUs, createdAtUs, chosenTurn: null };
-}
-
-/** A new turn id: UTC time and 48 random bits, as the old library makes them. */
-function newTurnId(nowMs: number): string {
-  const time = new Date(nowMs).toISOString().replace(/[-:]/g, '').slice(0, 15);
-  return `${time}Z-${randomBytes(6).toString('hex')}`;
-}
-
-/** Joins the events that follow one another in one stream. */
-export function ackRuns(events: readonly LoggedEvent[]): AckRun[] {
-  const runs: AckRun[] = [];
-  for (const { stream, seq, position } of events) {
-    const last = runs.at(-1);
-    const follows =
-      last !== undefined &&
-      last.journal === stream.journal &&
-      last.id === stream.id &&
-      last.generation === stream.generation &&
-      last.firstSeq + last.count === seq &&
-      last.firstPosition + last.count === position;
-    if (follows) runs[runs.length - 1] = { ...last, count: last.count + 1 };
-    else runs.push({ ...stream, firstSeq: seq, firstPosition: position, count: 1 });
-  }
-  return runs;
 }

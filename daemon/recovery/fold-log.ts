@@ -4,8 +4,9 @@
  *
  * @module
  */
+
+import { ackRuns } from '../commit/ack-runs.js';
 import type { Retries } from '../commit/retries.js';
-import { ackRuns } from '../commit/seal.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { type StreamName, streamKey } from '../storage/layout.js';
@@ -83,14 +84,11 @@ export class FoldedLog {
   }
 
   /** Past the checkpoint, or covered by it although the file had no room for the line. */
-  #isNews({ position, stream }: LoggedEvent): boolean {
+  #isNews({ position, stream, fileName }: LoggedEvent): boolean {
     if (position > this.#covered) return true;
     const entry = this.#catalog.get(stream);
-    return (
-      entry?.generation === stream.generation &&
-      entry.behindFrom !== null &&
-      position >= entry.behindFrom
-    );
+    if (entry?.generation !== stream.generation) return false;
+    return entry.behind.some((file) => file.fileName === fileName && position >= file.from);
   }
 
   #due(event: LoggedEvent): void {
@@ -141,7 +139,7 @@ export class FoldedLog {
       files,
       ranges,
       lastSeq: Math.max(lastSeq, replay.entry.lastSeq),
-      behindFrom: null,
+      behind: [],
     };
   }
 
@@ -180,6 +178,6 @@ function newEntry(life: StreamLife): CatalogEntry {
     ranges: [],
     openTurns: [],
     fence: null,
-    behindFrom: null,
+    behind: [],
   };
 }

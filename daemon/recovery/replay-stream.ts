@@ -103,13 +103,15 @@ function readAnew(task: {
       `${content.adopted} event(s) that the commit log does not hold were taken in`,
     );
   }
-  const positions = behind.flatMap(({ events }) => events.map(({ position }) => position));
   const made = whole.entry();
   if (made === null) return null;
   return {
     ...made,
     lastSeq: Math.max(made.lastSeq, entry.lastSeq),
-    behindFrom: positions.length === 0 ? null : Math.min(...positions),
+    behind: behind.map(({ fileName, events }) => ({
+      fileName,
+      from: (events[0] as LoggedEvent).position,
+    })),
   };
 }
 

@@ -5,40 +5,27 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { errorToWire } from '../../shared/error-wire.js';
-import { EventTooLargeError, InvalidIdError, TurnTerminalError } from '../../shared/errors.js';
+import { EventTooLargeError, InvalidIdError } from '../../shared/errors.js';
 import { describeIdProblem, type IdKind, isId, isNewId } from '../../shared/ids.js';
 import { type JsonScan, scanObject } from '../../shared/json-scan.js';
 import {
-  ANSWER_FRAME_BYTES,
   INLINE_VALIDATION_BYTES_MAX,
   JSON_DEPTH_MAX,
   JSON_MEMBERS_MAX,
 } from '../../shared/limits.js';
-import type { RequestOf, WireAck, WireError } from '../../shared/protocol.js';
+import type { RequestOf } from '../../shared/protocol.js';
 import type { AppendConditions, AppendResult, PreparedEvent } from '../commit/operations.js';
 import { TerminalRefusal } from '../commit/seal.js';
-import type { AckRun } from '../storage/catalog-format.js';
 import { journalFileName } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
-import { readLine } from '../streams/line-reader.js';
 import type { Stream } from '../streams/stream.js';
 import type { AnswerWriter } from './answer-writer.js';
+import { answerAppend, terminalRefusal } from './append-answers.js';
 import type { ServerContext } from './context.js';
 import { boundedText, checkText, prepareRun, prepareTurn } from './prepare-event.js';
 
 /** What an event may add to its text in the log: ids, stamp, seq and the record's own fields. */
 const EVENT_OVERHEAD_BYTES = 1_024;
-
-/** A refusal whose wire form carries more than the error. */
-export class WireRefusal extends Error {
-  readonly wire: WireError;
-
-  constructor(wire: WireError) {
-    super(wire.message);
-    this.wire = wire;
-  }
-}
 
 /** Handles the appends of one connection. */
 export class Appends {
@@ -60,7 +47,7 @@ export class Appends {
       const checked = checkText(texts[0] as Uint8Array, scans[0] as JsonScan, 'turn');
       const parts = prepareTurn(checked, sessionId, streamId);
       const fileName = journalFileName(sessionId);
-      const stream = this.#context.table.hold({ journal: 'turns', id: sessionId });
+      const stream = this.#context.store.table.hold({ journal: 'turns', id: sessionId });
       const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName };
       const kind = `turn ${sessionId} ${streamId ?? ''}`;
       return {
@@ -72,7 +59,7 @@ export class Appends {
         }),
       };
     });
-    await this.#answer(result, answer);
+    await answerAppend(this.#context, result, answer);
   }
 
   async runs(request: RequestOf<'runs.put'>, answer: AnswerWriter): Promise<void> {
@@ -99,7 +86,7 @@ export class Appends {
         const { threadId, runId, ...rest } = part;
         let stream = held.get(threadId);
         if (stream === undefined) {
-          stream = this.#context.table.hold({ journal: 'runs', id: threadId });
+          stream = this.#context.store.table.hold({ journal: 'runs', id: threadId });
           held.set(threadId, stream);
         }
         return { ...rest, journal: 'runs', stream, fileName: journalFileName(runId) };
@@ -110,7 +97,7 @@ export class Appends {
         conditions: this.#conditions(request, { kind, texts, ifAbsent: request.ifAbsent === true }),
       };
     });
-    await this.#answer(result, answer);
+    await answerAppend(this.#context, result, answer);
   }
 
   /** Hands a deletion over after all operations before it. */
@@ -120,7 +107,7 @@ export class Appends {
     identity: { number?: number; lowest?: number },
   ): Promise<number> {
     await this.#before;
-    const { table, committer } = this.#context;
+    const { table, committer } = this.#context.store;
     const stream = table.hold(name);
     try {
       return await new Promise<number>((resolve, reject) => {
@@ -176,7 +163,7 @@ export class Appends {
   }
 
   async #enqueue({ events, conditions }: Prepared): Promise<AppendResult> {
-    const { table, committer } = this.#context;
+    const { table, committer } = this.#context.store;
     const streams = [...new Set(events.map(({ stream }) => stream))];
     try {
       return await new Promise<AppendResult>((resolve, reject) => {
@@ -190,7 +177,9 @@ export class Appends {
         });
       });
     } catch (error) {
-      throw error instanceof TerminalRefusal ? await this.#terminal(error) : error;
+      throw error instanceof TerminalRefusal
+        ? await terminalRefusal(this.#context.store.files, error)
+        : error;
     } finally {
       for (const stream of streams) table.release(stream);
     }
@@ -200,7 +189,7 @@ export class Appends {
     return Promise.all(
       texts.map(async (text) => {
         if (text.length <= INLINE_VALIDATION_BYTES_MAX) return scanInline(text);
-        const result = await this.#context.scanLane.run({ kind: 'text', text });
+        const result = await this.#context.store.scanLane.run({ kind: 'text', text });
         if (result.kind !== 'text') throw new Error('the scan lane answered another task');
         return result.scan;
       }),
@@ -209,7 +198,7 @@ export class Appends {
 
   /** An id that is too long to be new is appended to only where it exists. */
   async #checkNewIds({ events }: Prepared): Promise<void> {
-    const { table } = this.#context;
+    const { table } = this.#context.store;
     try {
       for (const { stream, fileName } of events) {
         const { name } = stream;
@@ -229,77 +218,6 @@ export class Appends {
     } catch (error) {
       for (const stream of new Set(events.map(({ stream }) => stream))) table.release(stream);
       throw error;
-    }
-  }
-
-  async #terminal({ stream, terminal }: TerminalRefusal): Promise<WireRefusal> {
-    const { files } = this.#context;
-    const found =
-      'row' in terminal
-        ? {
-            text: await readLine(files, stream.files, stream.index.row(terminal.row)),
-            seq: stream.index.seqAt(terminal.row),
-          }
-        : { text: terminal.line, seq: terminal.seq };
-    const message = `the turn ended with the event of seq ${found.seq}; nothing was written`;
-    return new WireRefusal(errorToWire(new TurnTerminalError({}, message), found));
-  }
-
-  async #answer(result: AppendResult, answer: AnswerWriter): Promise<void> {
-    switch (result.kind) {
-      case 'appended': {
-        const acks = result.assigned.map(
-          ({ seq, generation, position, createdAtUs, turnId }): WireAck => ({
-            seq,
-            generation,
-            position,
-            ...(createdAtUs === null ? {} : { createdAtUs }),
-            ...(turnId === null ? {} : { turnId }),
-          }),
-        );
-        return answer.end({ acks, created: true });
-      }
-      case 'present': {
-        const { stream, generation, row } = result;
-        const { seq } = stream.index.row(row);
-        const text = await readLine(this.#context.files, stream.files, stream.index.row(row));
-        return answer.end({ acks: [{ seq, generation, position: 0, text }], created: false });
-      }
-      case 'duplicate':
-        for (const run of result.runs) await this.#duplicate(run, answer);
-        return answer.end({ duplicate: true, created: true });
-      default:
-        return result satisfies never;
-    }
-  }
-
-  /** The first result of an append that was sent again; its lines may be deleted since. */
-  async #duplicate(run: AckRun, answer: AnswerWriter): Promise<void> {
-    const { table, files } = this.#context;
-    const { journal, id, generation, firstSeq, firstPosition, count } = run;
-    const stream = table.hold({ journal, id });
-    try {
-      await table.ready(stream);
-      let acks: WireAck[] = [];
-      let bytes = 0;
-      for (let at = 0; at < count; at += 1) {
-        const seq = firstSeq + at;
-        const row = stream.index.firstFrom(seq);
-        const isThere =
-          stream.generation === generation &&
-          row < stream.index.length &&
-          stream.index.seqAt(row) === seq;
-        const text = isThere ? await readLine(files, stream.files, stream.index.row(row)) : null;
-        acks.push({ seq, generation, position: firstPosition + at, text });
-        bytes += (text?.length ?? 0) + 64;
-        if (bytes < ANSWER_FRAME_BYTES) continue;
-        await answer.part({ acks });
-        acks = [];
-        bytes = 0;
-      }
-      if (acks.length > 0) await answer.part({ acks });
-    } finally {
-      table.release(stream);
     }
   }
 

@@ -26,7 +26,7 @@ import {
 } from '../../shared/limits.js';
 import { PROTOCOL_VERSION, type Welcome, type WireError } from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
-import { WireRefusal } from './appends.js';
+import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
 import { checkHello, checkRequest, isRequestType } from './request-schemas.js';
@@ -211,7 +211,7 @@ export class Connection {
         callsInFlightMax: CONNECTION_CALLS_MAX,
         bytesInFlightMax: CONNECTION_BYTES_MAX,
       },
-      known: context.retries.knows(hello.clientId),
+      known: context.store.retries.knows(hello.clientId),
     } satisfies Welcome);
   }
 

@@ -71,7 +71,7 @@ export class Reads {
       const wanted = [...latest, ...collisions];
       let at = 0;
       for await (const piece of readLines(
-        this.#context.files,
+        this.#context.store.files,
         [...stream.files],
         wanted.map(({ row }) => index.row(row)),
       )) {
@@ -89,7 +89,7 @@ export class Reads {
     const { sessionId, limit = Number.POSITIVE_INFINITY } = request;
     if (sessionId !== undefined) checkId('session', sessionId);
     const ids =
-      sessionId === undefined ? await this.#context.sessionFiles.sessionIds() : [sessionId];
+      sessionId === undefined ? await this.#context.store.sessionFiles.sessionIds() : [sessionId];
     let left = limit;
     for (const id of ids) {
       if (left <= 0) break;
@@ -105,7 +105,7 @@ export class Reads {
   }
 
   async sessionIds(answer: AnswerWriter): Promise<void> {
-    await sendIds(await this.#context.sessionFiles.sessionIds(), answer);
+    await sendIds(await this.#context.store.sessionFiles.sessionIds(), answer);
   }
 
   async threadIds(answer: AnswerWriter): Promise<void> {
@@ -158,7 +158,8 @@ export class Reads {
 
   /** A session's open turns, from the catalog where its files are as it knows them. */
   async #pendingOf(name: StreamName, limit: number, answer: AnswerWriter): Promise<number> {
-    const { table, catalog, layout, sessionFiles } = this.#context;
+    const { layout, store } = this.#context;
+    const { table, catalog, sessionFiles } = store;
     const entry = table.peek(name) === undefined ? catalog.get(name) : null;
     const fileNames = await sessionFiles.of(name.id);
     if (entry !== null && isUnchanged(streamFolder(layout, name), entry, fileNames)) {
@@ -206,10 +207,10 @@ export class Reads {
     for (const { turnId, submitted, latest } of turns) {
       const about = { generation, turnId, sessionId: name.id };
       if (submitted !== null) {
-        const text = await readLine(this.#context.files, files, submitted);
+        const text = await readLine(this.#context.store.files, files, submitted);
         await answer.row({ text, seq: submitted.seq, label: 'submitted', ...about });
       }
-      const text = await readLine(this.#context.files, files, latest);
+      const text = await readLine(this.#context.store.files, files, latest);
       await answer.row({ text, seq: latest.seq, label: 'latest', ...about });
     }
     return turns.length;
@@ -229,7 +230,7 @@ export class Reads {
   async #sendRows(stream: Stream, rows: readonly number[], answer: AnswerWriter): Promise<void> {
     const { index, generation } = stream;
     for await (const piece of readLines(
-      this.#context.files,
+      this.#context.store.files,
       [...stream.files],
       rowsOf(index, rows),
     )) {
@@ -241,7 +242,7 @@ export class Reads {
   }
 
   async #withStream(name: StreamName, step: (stream: Stream) => Promise<void>): Promise<void> {
-    const { table } = this.#context;
+    const { table } = this.#context.store;
     const stream = table.hold(name);
     try {
       await table.fresh(stream);
@@ -266,7 +267,7 @@ interface PendingTurns {
 
 /** Whether a stream's files have the lengths that the catalog knows. */
 function isUnchanged(folder: string, entry: CatalogEntry, fileNames: readonly string[]): boolean {
-  if (entry.behindFrom !== null || fileNames.length !== entry.files.length) return false;
+  if (entry.behind.length > 0 || fileNames.length !== entry.files.length) return false;
   return entry.files.every(
     ({ name, length }) => statSync(join(folder, name), { throwIfNoEntry: false })?.size === length,
   );

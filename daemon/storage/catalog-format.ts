@@ -37,11 +37,8 @@ export interface CatalogEntry extends StreamName {
   readonly openTurns: readonly OpenTurn[];
   /** Why appends are refused, or null. */
   readonly fence: string | null;
-  /**
-   * The first position whose lines are not in the files yet although the catalog covers it, or
-   * null: the files had no room.
-   */
-  readonly behindFrom: number | null;
+  /** Files whose lines from a position on are committed but not covered by their marks. */
+  readonly behind: readonly { readonly fileName: string; readonly from: number }[];
 }
 
 /** The places of events that one append made, contiguous ones together. */
@@ -75,7 +72,7 @@ export interface RememberedClient {
   readonly results: readonly (readonly [number, RememberedResult])[];
 }
 
-/** A stream's name, its entry, to be unpacked when it is needed, and the entry's `behindFrom`. */
+/** A stream's name, its entry, to be unpacked when it is needed, and the first position that one of its files is behind from. */
 export type PackedEntry = readonly [StreamName['journal'], string, Uint8Array, number | null];
 
 /** What one catalog frame says. */
@@ -107,4 +104,9 @@ export function encodeEntry(entry: CatalogEntry): Uint8Array {
 
 export function decodeEntry(bytes: Uint8Array): CatalogEntry {
   return unpackr.unpack(bytes) as CatalogEntry;
+}
+
+/** The first position that one of an entry's files is behind from, or null. */
+export function behindFrom(entry: CatalogEntry): number | null {
+  return entry.behind.length === 0 ? null : Math.min(...entry.behind.map(({ from }) => from));
 }

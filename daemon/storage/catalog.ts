@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  behindFrom,
   type CatalogEntry,
   type CatalogFrame,
   decodeEntry,
@@ -50,7 +51,7 @@ export class Catalog {
     const key = streamKey(name);
     this.#known.set(key, { name, entry: encodeEntry(entry) });
     this.#changed.set(key, name);
-    this.#noteBehind(key, entry.behindFrom);
+    this.#noteBehind(key, behindFrom(entry));
   }
 
   remove(name: StreamName): void {
@@ -62,10 +63,10 @@ export class Catalog {
   /** Takes over a frame that was read from disk. */
   restore(frame: CatalogFrame): void {
     for (const name of frame.removed) this.#known.delete(streamKey(name));
-    for (const [journal, id, entry, behindFrom] of frame.entries) {
+    for (const [journal, id, entry, from] of frame.entries) {
       const name = { journal, id };
       this.#known.set(streamKey(name), { name, entry });
-      this.#noteBehind(streamKey(name), behindFrom);
+      this.#noteBehind(streamKey(name), from);
     }
   }
 

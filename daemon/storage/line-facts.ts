@@ -48,7 +48,8 @@ export function rowKindKey(kind: RowKind): string {
 /** What a turn or stream id of any JSON type counts as: its text, trimmed; null is none. */
 export function idText(value: unknown): string {
   if (value === null || value === undefined) return '';
-  return (typeof value === 'object' ? JSON.stringify(value) : String(value)).trim();
+  // Whatever it is, its text is its name: that is how the old library's readers meet it.
+  return String(value as string).trim();
 }
 
 /** The facts of a line, or null where it is malformed. */

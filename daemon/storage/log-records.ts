@@ -6,12 +6,12 @@
  *
  * @module
  */
-import type { Journal } from '../../shared/events.js';
-import { ByteFormatError, ByteReader, ByteWriter } from './byte-codec.js';
+import { ByteWriter } from './byte-codec.js';
 import type { StreamName } from './layout.js';
 
 const LF = 0x0a;
-const TYPE = {
+/** The type bytes of the records. */
+export const RECORD_TYPE = {
   stream: 1,
   append: 2,
   deleteStream: 3,
@@ -20,9 +20,10 @@ const TYPE = {
   adoptLines: 6,
   fence: 7,
 } as const;
-const HAS_IDENTITY = 1;
-const HAS_KEY = 2;
-const FINGERPRINT_BYTES = 16;
+/** Flags of what an append or deletion is recognised by. */
+export const HAS_IDENTITY = 1;
+export const HAS_KEY = 2;
+export const FINGERPRINT_BYTES = 16;
 
 /** A stream in one of its lives. */
 export interface StreamLife extends StreamName {
@@ -147,7 +148,7 @@ export class LogPayload {
     events: readonly LoggedEvent[],
   ): readonly (readonly [number, number])[] {
     const streams = events.map((event) => this.#stream(event.stream));
-    this.#writer.u8(TYPE.append);
+    this.#writer.u8(RECORD_TYPE.append);
     this.#retry(retry);
     return this.#events(events, streams);
   }
@@ -155,13 +156,13 @@ export class LogPayload {
   /** Adds lines that another program appended to files of an open stream. */
   adoptLines(events: readonly LoggedEvent[]): void {
     const streams = events.map((event) => this.#stream(event.stream));
-    this.#writer.u8(TYPE.adoptLines);
+    this.#writer.u8(RECORD_TYPE.adoptLines);
     this.#events(events, streams);
   }
 
   /** Adds the deletion of a stream, or of one run of it. */
   deletion(stream: StreamLife, deleted: Deletion): void {
-    this.#single(deleted.runId === null ? TYPE.deleteStream : TYPE.deleteRun, stream);
+    this.#single(deleted.runId === null ? RECORD_TYPE.deleteStream : RECORD_TYPE.deleteRun, stream);
     this.#retry(deleted.retry);
     this.#writer.u64(deleted.count);
     if (deleted.runId !== null) this.#writer.text(deleted.runId);
@@ -170,7 +171,7 @@ export class LogPayload {
   }
 
   fence(stream: StreamLife, reason: string): void {
-    this.#single(TYPE.fence, stream);
+    this.#single(RECORD_TYPE.fence, stream);
     this.#writer.text(reason);
   }
 
@@ -182,7 +183,7 @@ export class LogPayload {
       readonly ranges: readonly NumberedRange[];
     },
   ): void {
-    this.#single(TYPE.adoptFiles, stream);
+    this.#single(RECORD_TYPE.adoptFiles, stream);
     const writer = this.#writer;
     writer.u64(adopted.lastSeq);
     writer.u32(adopted.files.length);
@@ -254,155 +255,10 @@ export class LogPayload {
     if (known !== undefined) return known;
     const index = this.#streams.size;
     this.#streams.set(key, index);
-    this.#writer.u8(TYPE.stream);
+    this.#writer.u8(RECORD_TYPE.stream);
     this.#writer.u8(stream.journal === 'turns' ? 0 : 1);
     this.#writer.text(stream.id);
     this.#writer.u64(stream.generation);
     return index;
-  }
-}
-
-/**
- * Reads the records of a frame's payload.
- *
- * @throws ByteFormatError when the payload is none, or holds a record type of a later format
- */
-export function readLogPayload(payload: Uint8Array, firstPosition: number): LogRecord[] {
-  return new PayloadReader(payload, firstPosition).records();
-}
-
-class PayloadReader {
-  readonly #reader: ByteReader;
-  readonly #streams: StreamLife[] = [];
-  #position: number;
-
-  constructor(payload: Uint8Array, firstPosition: number) {
-    this.#reader = new ByteReader(payload);
-    this.#position = firstPosition;
-  }
-
-  records(): LogRecord[] {
-    const records: LogRecord[] = [];
-    while (!this.#reader.done) {
-      const record = this.#record();
-      if (record !== null) records.push(record);
-    }
-    return records;
-  }
-
-  #record(): LogRecord | null {
-    const reader = this.#reader;
-    const type = reader.u8();
-    switch (type) {
-      case TYPE.stream: {
-        const journal: Journal = reader.u8() === 0 ? 'turns' : 'runs';
-        this.#streams.push({ journal, id: reader.text(), generation: reader.u64() });
-        return null;
-      }
-      case TYPE.append: {
-        const retry = this.#retry();
-        return { type: 'append', retry, events: this.#events() };
-      }
-      case TYPE.adoptLines:
-        return { type: 'adoptLines', events: this.#events() };
-      case TYPE.deleteStream:
-      case TYPE.deleteRun: {
-        const placed = this.#placed();
-        const retry = this.#retry();
-        const count = reader.u64();
-        const runId = type === TYPE.deleteRun ? reader.text() : null;
-        const files = { moved: reader.texts(), rewrites: reader.texts() };
-        return {
-          type: runId === null ? 'deleteStream' : 'deleteRun',
-          ...placed,
-          retry,
-          count,
-          runId,
-          ...files,
-        };
-      }
-      case TYPE.fence:
-        return { type: 'fence', ...this.#placed(), reason: reader.text() };
-      case TYPE.adoptFiles:
-        return this.#adoptFiles();
-      default:
-        throw new ByteFormatError(`record type ${type} is not of this format`);
-    }
-  }
-
-  #placed(): { readonly stream: StreamLife; readonly position: number } {
-    return { stream: this.#streamOf(this.#reader.u32()), position: this.#next() };
-  }
-
-  #retry(): RetryFacts {
-    const reader = this.#reader;
-    const flags = reader.u8();
-    const atMs = reader.u64();
-    const identity =
-      (flags & HAS_IDENTITY) === 0
-        ? null
-        : {
-            clientId: Buffer.from(reader.bytes(16)).toString('hex'),
-            number: reader.u64(),
-            lowest: reader.u64(),
-          };
-    const hasKey = (flags & HAS_KEY) !== 0;
-    const key = hasKey ? reader.text() : null;
-    const fingerprint = hasKey ? reader.bytes(FINGERPRINT_BYTES).slice() : null;
-    return { identity, key, fingerprint, atMs };
-  }
-
-  #events(): LoggedEvent[] {
-    const reader = this.#reader;
-    const count = reader.u32();
-    const events: LoggedEvent[] = [];
-    for (let index = 0; index < count; index += 1) {
-      const stream = this.#streamOf(reader.u32());
-      const seq = reader.u64();
-      const fileName = reader.text();
-      const line = reader.sized();
-      events.push({ stream, seq, fileName, line: line.subarray(0, -1), position: this.#next() });
-    }
-    return events;
-  }
-
-  #adoptFiles(): LogRecord {
-    const reader = this.#reader;
-    const placed = this.#placed();
-    const lastSeq = reader.u64();
-    const files: FileMark[] = [];
-    for (let left = reader.u32(); left > 0; left -= 1) {
-      files.push({
-        name: reader.text(),
-        length: reader.u64(),
-        lines: reader.u64(),
-        lastLineLength: reader.u32(),
-        lastLineChecksum: reader.u32(),
-      });
-    }
-    const ranges: NumberedRange[] = [];
-    for (let left = reader.u32(); left > 0; left -= 1) {
-      const file = files[reader.u32()];
-      if (file === undefined) throw new ByteFormatError('a range names no file');
-      ranges.push({
-        fileName: file.name,
-        offset: reader.u64(),
-        count: reader.u64(),
-        firstSeq: reader.u64(),
-      });
-    }
-    return { type: 'adoptFiles', ...placed, lastSeq, files, ranges };
-  }
-
-  #streamOf(index: number): StreamLife {
-    const stream = this.#streams[index];
-    if (stream === undefined) throw new ByteFormatError(`stream ${index} is not defined`);
-    return stream;
-  }
-
-  #next(): number {
-    const position = this.#position;
-    this.#position += 1;
-    return position;
   }
 }

@@ -15,10 +15,11 @@ import {
   rmdirSync,
   unlinkSync,
 } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
+import { InvalidIdError } from '../../shared/errors.js';
 import type { Modes } from '../storage/disk.js';
 import type { JournalFile } from './journal-file.js';
 
@@ -81,6 +82,7 @@ export class FileTable {
       file.createdFolders = created;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (file.identity === null) await this.#checkSpelling(file);
       fd = await open(file.path, flags);
     }
     const { dev, ino, size } = fstatSync(fd);
@@ -187,6 +189,14 @@ export class FileTable {
     }
     this.#readers.delete(fd);
     if (this.#leaving.delete(fd)) closeSync(fd);
+  }
+
+  /** On a file system that folds case, a file that exists may be that of another id. */
+  async #checkSpelling(file: JournalFile): Promise<void> {
+    if ((await readdir(dirname(file.path))).includes(file.name)) return;
+    throw new InvalidIdError(
+      `${file.name} exists with other upper and lower case, and this file system folds them`,
+    );
   }
 
   async #makeFolder(folder: string): Promise<boolean> {

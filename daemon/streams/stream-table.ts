@@ -5,10 +5,11 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
-import { StorageFailedError, StorageFullError } from '../../shared/errors.js';
+import { EventLogError, StorageFailedError, StorageFullError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
-import type { Committer, StreamDeletion, StreamSource } from '../commit/committer.js';
+import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
+import type { StreamDeletion, StreamSource } from '../commit/stream-source.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import {
@@ -124,7 +125,7 @@ export class StreamTable implements StreamSource {
    * @throws EventLogError when it cannot be loaded
    */
   async ready(stream: Stream): Promise<void> {
-    while (stream.state.kind !== 'ready') {
+    while (stream.state.kind !== 'ready' || stream.reloadsNext) {
       if (stream.state.kind === 'failed') throw stream.state.error;
       await new Promise<void>((resolve) => {
         const waiting = this.#waiting.get(stream);
@@ -176,10 +177,22 @@ export class StreamTable implements StreamSource {
 
   reload(stream: Stream): void {
     if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
+    if (stream.inFlight) {
+      stream.reloadsNext = true;
+      return;
+    }
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });
     this.#load(stream);
+  }
+
+  landed(stream: Stream): void {
+    stream.inFlight = false;
+    if (!stream.reloadsNext) return;
+    stream.reloadsNext = false;
+    this.reload(stream);
+    this.#wake(stream);
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
@@ -326,6 +339,7 @@ export class StreamTable implements StreamSource {
 }
 
 function openFailure(path: string, error: unknown): Error {
+  if (error instanceof EventLogError) return error;
   const failure = failureOf(error, 'open', path);
   return isNoRoom(failure)
     ? new StorageFullError(`no room to create ${path}: ${failure.message}; nothing was written`)

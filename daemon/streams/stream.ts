@@ -59,6 +59,10 @@ export class Stream {
   readonly #filesByName: Map<string, JournalFile> = new Map();
   /** When the stream's folder last changed, as far as was looked, in milliseconds. */
   folderChangedMs = 0;
+  /** Whether a batch with events of the stream is on its way: what is read meanwhile lacks them. */
+  inFlight = false;
+  /** Whether the stream is to be read anew once that batch has landed. */
+  reloadsNext = false;
   /** Calls that hold the stream open. */
   pins = 0;
 
@@ -197,7 +201,9 @@ export class Stream {
   /** What the catalog keeps of it; null while it does not exist. */
   entry(): CatalogEntry | null {
     if (this.generation === 0) return null;
-    const unmarked = this.files.flatMap(({ unmarkedFrom }) => unmarkedFrom ?? []);
+    const behind = this.files.flatMap(({ name, unmarkedFrom: from }) =>
+      from === null ? [] : [{ fileName: name, from }],
+    );
     return {
       ...this.name,
       generation: this.generation,
@@ -208,7 +214,7 @@ export class Stream {
       ranges: this.ranges,
       openTurns: this.openTurns(),
       fence: this.fence,
-      behindFrom: unmarked.length === 0 ? null : Math.min(...unmarked),
+      behind,
     };
   }
 

@@ -35,13 +35,12 @@ export function trashFiles(moves: TrashMove): Trashed {
   const rewritten = moves.rewrites.flatMap((name) =>
     rewrite(moves.folder, name, moves.runId ?? ''),
   );
+  // The final name says that all is done, so all of it is durable before.
+  const folders = [moves.partial, ...(existsSync(moves.folder) ? [moves.folder] : [])];
+  for (const folder of folders) syncFolder(folder);
   moveFile(moves.partial, moves.final);
-  let syncs = 1;
   syncFolder(dirname(moves.final));
-  if (existsSync(moves.folder)) {
-    syncFolder(moves.folder);
-    syncs += 1;
-  }
+  let syncs = folders.length + 1;
   for (const folder of moves.emptied) {
     if (!removeIfEmpty(folder)) break;
     syncFolder(dirname(folder));

@@ -327,11 +327,12 @@ test('kill -9 under load: each append is there, or not, as its client was told',
   const pump = async (until: () => boolean): Promise<void> => {
     while (!until()) await append();
   };
-  const enough = (): boolean => told.length > 300;
-  const pumps = Array.from({ length: 16 }, () => pump(enough));
+  let isBack = false;
+  const pumps = Array.from({ length: 16 }, () => pump(() => isBack && told.length > 300));
   while (told.length < 100) await new Promise((resolve) => setImmediate(resolve));
   await daemon.kill('SIGKILL');
   await startDaemonProcess(t, { dir: daemon.dir });
+  isBack = true;
   await Promise.all(pumps);
   const { events } = await log.turns.read('s1');
   t.deepEqual(

@@ -134,6 +134,21 @@ test('putIfAbsent gives the event that was there, or the new one', async (t) => 
   });
 });
 
+test('a duplicate that was deleted since has neither text nor stamp', async (t) => {
+  const { peer, log } = await connected(t);
+  const putting = log.runs.put(EVENT, { idempotencyKey: 'k' });
+  const ack = { seq: 3, generation: 1, position: 9, text: null };
+  peer.answer(await peer.next(), { acks: [ack], duplicate: true });
+  const event = await putting;
+  t.deepEqual(event, { ...EVENT, content: '', metadata: {}, seq: 3 } as never);
+  t.deepEqual(detailsOf(event), {
+    cursor: { generation: 1, seq: 3 },
+    position: 9,
+    duplicate: true,
+    text: null,
+  });
+});
+
 test('reading adds nothing to a line', async (t) => {
   const { peer, log } = await connected(t);
   const listing = log.runs.listMessages('t1');

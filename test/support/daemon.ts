@@ -19,6 +19,8 @@ export interface DaemonProcess {
   readonly output: () => string;
   /** Sends a signal and waits for its end. */
   readonly kill: (signal: NodeJS.Signals) => Promise<number | null>;
+  /** Its exit code, once it has ended; null after a signal that it did not handle. */
+  readonly ended: Promise<number | null>;
   /** Ends it with SIGTERM and waits for its exit code. */
   readonly stop: () => Promise<number | null>;
 }
@@ -26,6 +28,8 @@ export interface DaemonProcess {
 export interface DaemonOptions {
   readonly dir?: string;
   readonly args?: readonly string[];
+  /** A program that execs the daemon, and its arguments: `['setpriv', '--reuid=65534']`. */
+  readonly through?: readonly string[];
 }
 
 /** A folder with a short path: sockets have little room. */
@@ -41,9 +45,11 @@ export async function startDaemonProcess(
   options: DaemonOptions = {},
 ): Promise<DaemonProcess> {
   const dir = options.dir ?? join(await makeFolder(t), 'd');
-  const child = spawn(process.execPath, [PROGRAM, 'start', '--dir', dir, ...(options.args ?? [])], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const [command = process.execPath, ...rest] = [
+    ...(options.through ?? []),
+    ...[process.execPath, PROGRAM, 'start', '--dir', dir, ...(options.args ?? [])],
+  ];
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   const gather = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -63,6 +69,7 @@ export async function startDaemonProcess(
     process: child,
     output: () => output,
     kill,
+    ended,
     stop: () => kill('SIGTERM'),
   };
 }

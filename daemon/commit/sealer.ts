@@ -1,0 +1,176 @@
+/**
+ * Takes what is ready from the queue and seals it into a batch, in the order of arrival: what is
+ * not ready yet waits, and everything behind it on the same streams waits with it.
+ *
+ * @module
+ */
+import { fstatSync } from 'node:fs';
+import { StorageFullError } from '../../shared/errors.js';
+import type { FileTable } from '../streams/file-table.js';
+import type { Stream } from '../streams/stream.js';
+import type { Failure } from '../workers/failure.js';
+import type { Health } from './health.js';
+import type { AppendOperation, Operation } from './operations.js';
+import type { Batch } from './seal.js';
+import { sealAdoption, sealDeletion } from './seal-others.js';
+import type { StreamSource } from './stream-source.js';
+
+/** How a sealed operation is answered when its batch is durable. */
+export interface Answer {
+  /** Answers the caller. */
+  readonly done: () => void;
+  /** What has to be done before the answer, once the batch is durable. */
+  readonly after?: () => Promise<Failure | null>;
+}
+
+/** An operation of a batch. */
+export interface SealedOperation extends Answer {
+  readonly operation: Operation;
+  /** Whether it added events, or only rests on what the batch holds. */
+  readonly adds: boolean;
+}
+
+export interface SealerOptions {
+  readonly streams: StreamSource;
+  readonly files: FileTable;
+  readonly health: Health;
+  readonly commitBytesMax: number;
+}
+
+/** Seals batches. */
+export class Sealer {
+  readonly #options: SealerOptions;
+
+  constructor(options: SealerOptions) {
+    this.#options = options;
+  }
+
+  /** Seals what is ready of the queue into the batch. */
+  seal(
+    queue: readonly Operation[],
+    batch: Batch,
+  ): { readonly sealed: readonly SealedOperation[]; readonly waiting: Operation[] } {
+    const sealed: SealedOperation[] = [];
+    const waiting: Operation[] = [];
+    const blocked = new Set<Stream>();
+    let isFull = false;
+    for (const operation of queue) {
+      isFull ||= this.#isFull(batch, operation);
+      // An adoption is what those wait for that came before it: its stream is being loaded.
+      const isBlocked =
+        isFull ||
+        (operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream)));
+      if (isBlocked || !this.#isReady(operation, batch)) {
+        waiting.push(operation);
+        for (const stream of operation.streams) blocked.add(stream);
+        continue;
+      }
+      const one = this.#sealOne(operation, batch);
+      if (one !== null) sealed.push(one);
+      // A deletion or adoption changes what later operations are sealed against.
+      if (operation.kind !== 'append') blocked.add(operation.streams[0]);
+    }
+    return { sealed, waiting };
+  }
+
+  /** Removes the files that were created for a refused append and for nothing else. */
+  discardFiles(operation: AppendOperation, batch: Batch | null): void {
+    for (const { stream, fileName } of operation.events) {
+      const file = stream.file(fileName);
+      if (file !== undefined && batch?.hasFile(file) !== true) this.#options.files.discard(file);
+    }
+  }
+
+  #isFull(batch: Batch, operation: Operation): boolean {
+    const more = operation.kind === 'append' ? operation.bytes : 0;
+    return batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax;
+  }
+
+  /** Whether an operation can be sealed now; if not, what it waits for has been set going. */
+  #isReady(operation: Operation, batch: Batch): boolean {
+    if (operation.kind === 'adopt') return true;
+    if (operation.streams.some(({ state }) => state.kind === 'failed')) return true;
+    if (operation.streams.some(({ state }) => state.kind !== 'ready')) return false;
+    if (operation.kind === 'delete') return !batch.touches(operation.streams);
+    if (this.#options.health.health !== 'ok') return true;
+    // All are asked, so that all files are opened at once.
+    return operation.events
+      .map(({ stream, fileName }) => this.#isFileReady(stream, fileName, batch))
+      .every((isReady) => isReady);
+  }
+
+  #isFileReady(stream: Stream, fileName: string, batch: Batch): boolean {
+    const { streams } = this.#options;
+    const file = stream.fileNamed(fileName);
+    if (file.fd === null) {
+      if (file.openError !== null) return true;
+      streams.prepareFile(stream, fileName);
+      return false;
+    }
+    if (batch.hasFile(file)) return true;
+    const { size, nlink } = fstatSync(file.fd);
+    if (size === file.size && nlink > 0) return true;
+    // What this batch adds to the stream would be missing in what is read now.
+    if (!batch.touches([stream])) streams.reload(stream);
+    return false;
+  }
+
+  /** Seals one operation; null when it was answered at once. */
+  #sealOne(operation: Operation, batch: Batch): SealedOperation | null {
+    for (const { state } of operation.streams) {
+      if (state.kind !== 'failed' || operation.kind === 'adopt') continue;
+      operation.settle.reject(state.error);
+      return null;
+    }
+    switch (operation.kind) {
+      case 'append':
+        return this.#sealAppend(operation, batch);
+      case 'delete': {
+        const answer = sealDeletion(operation, batch, this.#options.streams);
+        return answer === null ? null : { operation, adds: true, ...answer };
+      }
+      case 'adopt':
+        return { operation, adds: true, ...sealAdoption(operation, batch) };
+      default:
+        return operation satisfies never;
+    }
+  }
+
+  #sealAppend(operation: AppendOperation, batch: Batch): SealedOperation | null {
+    const { settle } = operation;
+    const refused = this.#refusal(operation);
+    if (refused !== null) {
+      settle.reject(refused);
+      return null;
+    }
+    const rests = batch.touches(operation.streams);
+    const sealing = batch.append(operation);
+    if (sealing.kind !== 'sealed') this.discardFiles(operation, batch);
+    const done =
+      sealing.kind === 'refused'
+        ? () => settle.reject(sealing.error)
+        : () => settle.resolve(sealing.result);
+    // What rests on an event that is not durable yet waits until it is.
+    if (sealing.kind === 'sealed' || rests) {
+      return { operation, adds: sealing.kind === 'sealed', done };
+    }
+    done();
+    return null;
+  }
+
+  #refusal(operation: AppendOperation): Error | null {
+    const { health, reason } = this.#options.health;
+    if (health !== 'ok') {
+      return new StorageFullError(
+        `no room on the disk (${health}): ${reason}; nothing was written, free some room and try again`,
+      );
+    }
+    for (const { stream, fileName } of operation.events) {
+      const file = stream.fileNamed(fileName);
+      const { openError } = file;
+      file.openError = null;
+      if (openError !== null) return openError;
+    }
+    return null;
+  }
+}
