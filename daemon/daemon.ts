@@ -78,7 +78,14 @@ export async function startDaemon(config: DaemonConfig = {}): Promise<Daemon> {
     removeLeftovers(layout);
     const modes = { file: checked.fileMode, folder: folderMode(checked.fileMode) };
     const recovered = await recover({ layout, modes });
-    const { notes, segments, catalog: _catalog, behind: _behind, trash: _trash, ...facts } = recovered;
+    const {
+      notes,
+      segments,
+      catalog: _catalog,
+      behind: _behind,
+      trash: _trash,
+      ...facts
+    } = recovered;
     for (const note of notes) logger.warn(note, `recovery: ${note.path}: ${note.detail}`);
     logger.info({ ...facts, segments: segments.length }, 'recovered');
     return await new RunningDaemon({ config: checked, layout, logger, lock, recovered }).start();

@@ -108,10 +108,13 @@ function mendCatalog(layout: Layout, survey: StorageSurvey, covered: number): vo
 function mendedEntry(layout: Layout, replay: StreamReplay, covered: number): CatalogEntry | null {
   const { name, entry, due } = replay;
   const fileNames = [...new Set([...entry.files.map((mark) => mark.name), ...due.keys()])];
+  const isDue = (fileName: string, position: number): boolean =>
+    position > covered ||
+    entry.behind.some((file) => file.fileName === fileName && position >= file.from);
   const seqsDue = new Map(
     [...due].map(([fileName, events]) => [
       fileName,
-      new Set(events.flatMap(({ position, seq }) => (position > covered ? [seq] : []))),
+      new Set(events.flatMap(({ position, seq }) => (isDue(fileName, position) ? [seq] : []))),
     ]),
   );
   const isAllSynced = [...seqsDue.values()].every((seqs) => seqs.size === 0);
@@ -122,7 +125,7 @@ function mendedEntry(layout: Layout, replay: StreamReplay, covered: number): Cat
   const files = fileNames.flatMap((fileName) =>
     syncedMark(layout, name, fileName, seqsDue.get(fileName) ?? new Set()),
   );
-  return { ...entry, files, behindFrom: null };
+  return { ...entry, files };
 }
 
 /** The file up to the first line that recovery is to see to. */

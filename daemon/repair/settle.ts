@@ -42,7 +42,7 @@ export function settledEntry(
     files,
     openTurns: [],
     fence: null,
-    behindFrom: null,
+    behind: [],
   };
   const loaded = loadStream({ name, folder, fileNames, entry, known: [] });
   const stream = new Stream(name, streamFolders(layout, name));
