@@ -40,3 +40,11 @@ export function newSeqs(
   }
   return { lastSeq, at };
 }
+
+/** Whether two events have the same seq. */
+export function hasRepeats(index: StreamIndex): boolean {
+  for (let number = 1; number < index.length; number += 1) {
+    if (index.seqAt(number) === index.seqAt(number - 1)) return true;
+  }
+  return false;
+}

@@ -10,7 +10,7 @@ import type { NumberedRange } from '../storage/log-records.js';
 import { digestOfFile, keepFileAside } from '../storage/quarantine.js';
 import { loadStream } from '../streams/load.js';
 import { StreamIndex } from '../streams/stream-index.js';
-import { newSeqs } from './new-seqs.js';
+import { hasRepeats, newSeqs } from './new-seqs.js';
 import type { PendingFile, PendingStream } from './pending.js';
 import type { StreamPlan } from './plan-streams.js';
 import { rewriteFile } from './rewrite-file.js';
@@ -23,13 +23,15 @@ export interface StagedStream {
 
 /** @param prefix begins the names of its files in the repair folder */
 export function stageStream(layout: Layout, plan: StreamPlan, prefix: string): StagedStream {
-  const { stream, renumber, materialize } = plan;
+  const { stream, materialize } = plan;
   const { name, folder } = stream;
-  const addKeys = renumber || materialize;
   const fileNames = stream.files.map((file) => file.name);
   const entry = plan.entry === null ? null : { ...plan.entry, fence: null };
   const { content } = loadStream({ name, folder, fileNames, entry, known: [] });
   const index = new StreamIndex(content.index);
+  // Where the places of numbered lines are wrong, their numbers may be too.
+  const renumber = plan.renumber || (materialize && hasRepeats(index));
+  const addKeys = renumber || materialize;
   // Turn lines without a seq are told apart from their neighbours only by where they lie.
   const keepAll =
     name.journal === 'turns' && (materialize || renumber || content.damage.length > 0);

@@ -15,6 +15,7 @@ import type { CatalogEntry } from '../storage/catalog-format.js';
 import { closeFile, openFile } from '../storage/disk.js';
 import { damaged, eachLine, isBlank, matchesMark } from '../storage/file-scan.js';
 import { lineFacts } from '../storage/line-facts.js';
+import { rangeReader } from '../streams/numbering.js';
 import { during, FailureError } from '../workers/failure.js';
 import type { Finding, OnFinding } from './findings.js';
 import type { ListedStream } from './journal-listing.js';
@@ -126,6 +127,7 @@ class StreamChecker {
     const { journal } = stream.name;
     const { size } = fstatSync(fd);
     const knownLength = this.#knownLength(fd, name, size);
+    const nextInRange = this.#numbersGiven(name, knownLength);
     const due = facts.due.get(name);
     let line = 0;
     let told = 0;
@@ -143,9 +145,11 @@ class StreamChecker {
         return;
       }
       this.#check.events += 1;
-      // A turn without a seq is numbered by the daemon; a run's counts as 0.
-      if (journal === 'turns' && !((found.seq ?? -1) >= 0)) return;
-      const seq = Math.max(found.seq ?? 0, 0);
+      const own = found.seq ?? -1;
+      // A turn without a seq has the one that the daemon gave it, if it did; a run's counts as 0.
+      const given = own < 0 && journal === 'turns' ? nextInRange(offset) : 0;
+      if (own < 0 && journal === 'turns' && given === 0) return;
+      const seq = own < 0 ? given : own;
       const isKnown = offset < knownLength || due?.has(seq) === true;
       this.#seqs.add({ seq, file, line, offset, isKnown });
       if (seq < last) this.#order(name, { seq, line, offset, isKnown, file }, last);
@@ -166,7 +170,16 @@ class StreamChecker {
         ? `it has ${size} bytes, but ${mark.length} were accounted for: it was cut or replaced`
         : `it has another last line at byte ${mark.length} than was accounted for: it was replaced`;
     this.#find(name, { level: 'finding', kind: 'file-changed', detail });
-    return 0;
+    // That says it all: its lines are not measured by what was there before.
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** The seqs that the daemon gave to lines without one; 0 where it gave none. */
+  #numbersGiven(name: string, knownLength: number): (offset: number) => number {
+    if (knownLength === Number.POSITIVE_INFINITY) return () => 0;
+    const ranges = this.#entry?.ranges.filter(({ fileName }) => fileName === name) ?? [];
+    const next = rangeReader(ranges);
+    return (offset) => (offset < knownLength ? next(offset) : 0);
   }
 
   #malformed(name: string, damage: ReturnType<typeof damaged>): void {

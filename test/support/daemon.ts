@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
+import { type Finished, finished } from './cli.js';
 
 const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 const RETRY_MS = 10;
@@ -37,6 +38,15 @@ export async function makeFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** Runs another command of the program to its end. */
+export async function runDaemonProgram(
+  args: readonly string[],
+  through: readonly string[] = [],
+): Promise<Finished> {
+  const [command = process.execPath, ...rest] = [...through, process.execPath, PROGRAM, ...args];
+  return await finished(spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] }));
 }
 
 /** Starts a daemon and waits until it listens; it ends with the test. */
