@@ -17,7 +17,7 @@ import { catalogNumber, catalogPath, FORMAT_VERSION, type Layout } from '../stor
 import { during } from '../workers/failure.js';
 
 /** Something that is wrong with the catalog. */
-export interface CatalogProblem {
+interface CatalogProblem {
   readonly kind: 'damaged' | 'torn' | 'format';
   readonly path: string;
   readonly offset: number;

@@ -28,7 +28,7 @@ export interface PositionRange {
 }
 
 /** A part of a segment: whole frames, or positions whose frames are lost. */
-export type SegmentPiece =
+type SegmentPiece =
   | { readonly kind: 'frames'; readonly from: number; to: number }
   | ({ readonly kind: 'lost'; readonly epoch: number } & PositionRange);
 

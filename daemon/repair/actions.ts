@@ -6,7 +6,7 @@
 import type { Journal } from '../../shared/events.js';
 import type { PositionRange } from '../recovery/survey-log.js';
 
-export type ActionKind =
+type ActionKind =
   | 'mend-log'
   | 'drop-segment'
   | 'begin-log'

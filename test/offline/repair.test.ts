@@ -474,10 +474,10 @@ testWith(
       const dir = await makeFolder(t);
       cpSync(source, dir, { recursive: true });
       const calls = 'rename,fsync,unlink,rmdir,mkdir';
-      const killed = spawnSync('strace', [
-        ...['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`],
-        ...['-e', `inject=${calls}:signal=SIGKILL:when=${call}`, process.execPath, REPAIR, dir],
-      ]);
+      const options = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`];
+      const inject = `inject=${calls}:signal=SIGKILL:when=${call}`;
+      const program = [process.execPath, REPAIR, dir];
+      const killed = spawnSync('strace', [...options, '-e', inject, ...program]);
       if (killed.status === 0) break;
       kills += 1;
       repairHere(dir, true);
