@@ -5,7 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
-import { EventLogError, StorageFailedError, StorageFullError } from '../../shared/errors.js';
+import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -20,11 +20,12 @@ import {
   trashPaths,
 } from '../storage/layout.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
-import { type Failure, failureOf, isNoRoom } from '../workers/failure.js';
+import type { Failure } from '../workers/failure.js';
 import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
 import type { FileTable } from './file-table.js';
 import { isFresh } from './freshness.js';
 import type { LoadedStream } from './load.js';
+import { openFailure } from './open-failure.js';
 import type { SessionFiles } from './session-files.js';
 import { Stream } from './stream.js';
 
@@ -141,6 +142,17 @@ export class StreamTable implements StreamSource {
     if (isFresh(stream)) return;
     this.reload(stream);
     await this.ready(stream);
+  }
+
+  /** Runs a step with a stream that is open and as its files are. */
+  async read<T>(name: StreamName, step: (stream: Stream) => Promise<T>): Promise<T> {
+    const stream = this.hold(name);
+    try {
+      await this.fresh(stream);
+      return await step(stream);
+    } finally {
+      this.release(stream);
+    }
   }
 
   /** Streams whose catalog entry is older than they are write it anew. */
@@ -336,15 +348,4 @@ export class StreamTable implements StreamSource {
     if (entry === null) this.#options.catalog.remove(stream.name);
     else this.#options.catalog.set(entry);
   }
-}
-
-function openFailure(path: string, error: unknown): Error {
-  if (error instanceof EventLogError) return error;
-  const failure = failureOf(error, 'open', path);
-  return isNoRoom(failure)
-    ? new StorageFullError(`no room to create ${path}: ${failure.message}; nothing was written`)
-    : new StorageFailedError(
-        `${path} cannot be opened for writing: ${failure.message}; nothing was written, mend it and try again`,
-        'not-committed',
-      );
 }
