@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { fstatSync, readSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closeFile, cutFile, makeFolder, openFile, syncFile, writeFully } from '../storage/disk.js';
-import { matchesMark } from '../storage/file-scan.js';
+import { matchesMark, readRange } from '../storage/file-scan.js';
 import type { Layout } from '../storage/layout.js';
 import type { FileMark, LoggedEvent } from '../storage/log-records.js';
 import { keepAside } from '../storage/quarantine.js';
@@ -87,8 +87,8 @@ function replayOpen(
   const due = replay.due.filter((event) => !found.has(event));
   const offsetsOf = (places: (event: LoggedEvent) => number | undefined): (number | null)[] =>
     replay.due.map((event) => found.get(event) ?? places(event) ?? null);
-  const tail = readRange(fd, path, from, size);
-  const afterLf = from === 0 || readRange(fd, path, from - 1, from)[0] === LF;
+  const tail = readPart(fd, path, from, size);
+  const afterLf = from === 0 || readPart(fd, path, from - 1, from)[0] === LF;
   const plan = planTail({ bytes: tail, afterLf, due: due.map(({ line }) => Buffer.from(line)) });
   const done = asResult(() => {
     if (plan.keepAside !== null) keepCopy(layout, { path, offset: from, plan }, report);
@@ -130,7 +130,7 @@ function keepCopy(
 
 /** Cuts what a write without room left of one of our lines at the end of the file. */
 function cutHalfLine(fd: number, path: string, due: readonly LoggedEvent[], from: number): void {
-  const bytes = readRange(fd, path, from, fstatSync(fd).size);
+  const bytes = readPart(fd, path, from, fstatSync(fd).size);
   const start = bytes.lastIndexOf(LF) + 1;
   const rest = bytes.subarray(start);
   const isOurs = due.some(({ line }) => Buffer.from(line).subarray(0, rest.length).equals(rest));
@@ -150,7 +150,7 @@ function findLines(
   // A line of ours is followed by those of its own commit and by what others wrote since.
   const length = events.reduce((sum, { line }) => sum + line.length + 1, FOREIGN_BYTES_MAX);
   const from = Math.max(range.from, range.to - length);
-  const bytes = readRange(fd, path, from, range.to);
+  const bytes = readPart(fd, path, from, range.to);
   for (const event of events) {
     const line = Buffer.concat([event.line, Buffer.of(LF)]);
     for (let at = bytes.indexOf(line); at !== -1; at = bytes.indexOf(line, at + 1)) {
@@ -163,16 +163,8 @@ function findLines(
   return found;
 }
 
-function readRange(fd: number, path: string, from: number, to: number): Buffer {
-  const bytes = Buffer.alloc(Math.max(0, to - from));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const at = filled;
-    const read = during('read', path, () => readSync(fd, bytes, at, bytes.length - at, from + at));
-    if (read === 0) break;
-    filled += read;
-  }
-  return bytes.subarray(0, filled);
+function readPart(fd: number, path: string, from: number, to: number): Buffer {
+  return during('read', path, () => readRange(fd, from, to));
 }
 
 function withClose<T>(fd: number, step: () => T): T {

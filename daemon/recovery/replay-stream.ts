@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Journal } from '../../shared/events.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { closeFile, type Modes, openFile } from '../storage/disk.js';
 import { scanFile } from '../storage/file-scan.js';
@@ -13,6 +13,7 @@ import type { FileMark, LoggedEvent } from '../storage/log-records.js';
 import type { KnownLine } from '../streams/assemble.js';
 import { loadStream } from '../streams/load.js';
 import { Stream } from '../streams/stream.js';
+import { asResult, during, FailureError } from '../workers/failure.js';
 import type { StreamReplay } from './fold-log.js';
 import { replayFile } from './replay-file.js';
 import type { RecoveryReport } from './report.js';
@@ -70,7 +71,9 @@ export function replayStream(task: {
   }
   const files = [
     ...stream.entry.files.filter((file) => !gone.has(file.name)),
-    ...[...rewritten].flatMap((fileName) => markOf(join(folder, fileName), fileName)),
+    ...[...rewritten].flatMap((fileName) =>
+      markOf(join(folder, fileName), { journal: name.journal, fileName }),
+    ),
   ];
   // The life ends when the stream's last file is gone, also where lines for it were due.
   const hasEnded = gone.size > 0 && files.length === 0 && known.length === 0 && behind.length === 0;
@@ -117,12 +120,18 @@ function readAnew(task: {
   };
 }
 
-/** The mark of a file that a deletion wrote anew; none where the file was removed since. */
-function markOf(path: string, fileName: string): FileMark[] {
-  if (!existsSync(path)) return [];
-  const fd = openFile(path, 'read');
+/** What a file holds now as its mark; none for a file that is gone. */
+export function markOf(
+  path: string,
+  file: { readonly journal: Journal; readonly fileName: string },
+): FileMark[] {
+  const opened = asResult(() => openFile(path, 'read'));
+  if (!opened.ok && opened.failure.code === 'ENOENT') return [];
+  if (!opened.ok) throw new FailureError(opened.failure);
+  const fd = opened.value;
   try {
-    return [scanFile(fd, 'runs', fileName, { offset: 0, lines: 0 }).mark];
+    const start = { offset: 0, lines: 0 };
+    return [during('read', path, () => scanFile(fd, file.journal, file.fileName, start)).mark];
   } finally {
     closeFile(fd);
   }

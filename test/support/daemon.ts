@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
+import { type Finished, finished } from './cli.js';
 
 const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 const RETRY_MS = 10;
@@ -32,23 +33,18 @@ export interface DaemonOptions {
   readonly through?: readonly string[];
 }
 
-/** How a program ended, and all that it wrote. */
-export interface EndedProgram {
-  readonly code: number | null;
-  readonly output: string;
-}
-
-/** Runs `eventlogd` to its end: for commands that end by themselves and starts that are refused. */
-export async function runDaemonProgram(args: readonly string[]): Promise<EndedProgram> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  }
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output };
+/**
+ * Runs `eventlogd` to its end: for commands that end by themselves and starts that are refused.
+ *
+ * @param through a program that execs it, and its arguments
+ */
+export async function runDaemonProgram(
+  args: readonly string[],
+  through: readonly string[] = [],
+): Promise<Finished & { readonly output: string }> {
+  const [command = process.execPath, ...rest] = [...through, process.execPath, PROGRAM, ...args];
+  const done = await finished(spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] }));
+  return { ...done, output: `${done.stdout}${done.stderr}` };
 }
 
 /** Starts a daemon without waiting for it, for a test that kills it on the way up. */
@@ -81,7 +77,12 @@ export async function startDaemonProcess(
   const dir = options.dir ?? join(await makeFolder(t), 'd');
   const [command = process.execPath, ...rest] = [
     ...(options.through ?? []),
-    ...[process.execPath, PROGRAM, 'start', '--dir', dir, ...(options.args ?? [])],
+    process.execPath,
+    PROGRAM,
+    'start',
+    '--dir',
+    dir,
+    ...(options.args ?? []),
   ];
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
