@@ -47,7 +47,12 @@ export async function startDaemonProcess(
   const dir = options.dir ?? join(await makeFolder(t), 'd');
   const [command = process.execPath, ...rest] = [
     ...(options.through ?? []),
-    ...[process.execPath, PROGRAM, 'start', '--dir', dir, ...(options.args ?? [])],
+    process.execPath,
+    PROGRAM,
+    'start',
+    '--dir',
+    dir,
+    ...(options.args ?? []),
   ];
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
