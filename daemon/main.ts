@@ -28,4 +28,6 @@ try {
     console.error(`eventlogd: ${error instanceof Error ? error.message : String(error)}`);
     process.exitCode = exitCodeOf(error);
   }
+  // A cluster's channel would keep a refused start alive; to end it would end it with 0.
+  process.channel?.unref();
 }

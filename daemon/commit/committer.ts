@@ -182,7 +182,8 @@ export class Committer {
       for (const { done } of sealed) done();
       return;
     }
-    const streams = [...batch.streams];
+    // Those of deletions land when their files are gone, those of appends before the answers.
+    const streams = new Set(sealed.flatMap(({ operation }) => operation.streams));
     for (const stream of streams) stream.inFlight = true;
     try {
       await this.#write(batch, sealed);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { closeFile, type Modes, openFile } from '../storage/disk.js';
@@ -71,6 +72,9 @@ export function replayStream(task: {
     ...stream.entry.files.filter((file) => !gone.has(file.name)),
     ...[...rewritten].flatMap((fileName) => markOf(join(folder, fileName), fileName)),
   ];
+  // The life ends when the stream's last file is gone, also where lines for it were due.
+  const hasEnded = gone.size > 0 && files.length === 0 && known.length === 0 && behind.length === 0;
+  if (hasEnded) return { entry: null, behind };
   const entry = { ...stream.entry, files, fence };
   return { entry: readAnew({ ...task, entry, known, behind }), behind };
 }
@@ -113,7 +117,9 @@ function readAnew(task: {
   };
 }
 
+/** The mark of a file that a deletion wrote anew; none where the file was removed since. */
 function markOf(path: string, fileName: string): FileMark[] {
+  if (!existsSync(path)) return [];
   const fd = openFile(path, 'read');
   try {
     return [scanFile(fd, 'runs', fileName, { offset: 0, lines: 0 }).mark];

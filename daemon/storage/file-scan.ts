@@ -53,6 +53,8 @@ export interface FileScan {
 export interface ScanStart {
   readonly offset: number;
   readonly lines: number;
+  /** How much is read at once; lines may be longer. */
+  readonly chunkBytes?: number;
 }
 
 /** Grows columns of rows. */
@@ -131,7 +133,8 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
   let lines = start.lines;
   let accounted = start.offset;
   let last = { start: start.offset, length: 0, checksum: 0 };
-  const end = eachLine(fd, start.offset, size, (line, offset, terminated) => {
+  const range = { from: start.offset, to: size, chunkBytes: start.chunkBytes ?? CHUNK_BYTES };
+  const end = eachLineIn(fd, range, (line, offset, terminated) => {
     const length = line.length + (terminated ? 1 : 0);
     const facts = isBlank(line) ? undefined : lineFacts(journal, line);
     if (facts === null) damage.push(damaged(line, lines + 1, offset, !terminated));
@@ -167,10 +170,19 @@ export function eachLine(
   to: number,
   visit: (line: Buffer, offset: number, terminated: boolean) => void,
 ): boolean {
+  return eachLineIn(fd, { from, to, chunkBytes: CHUNK_BYTES }, visit);
+}
+
+function eachLineIn(
+  fd: number,
+  range: { readonly from: number; readonly to: number; readonly chunkBytes: number },
+  visit: (line: Buffer, offset: number, terminated: boolean) => void,
+): boolean {
+  const { from, to, chunkBytes } = range;
   let carried: Buffer = Buffer.alloc(0);
   let at = from;
   while (at < to) {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - at));
+    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, to - at));
     const read = readSync(fd, chunk, 0, chunk.length, at);
     if (read === 0) break;
     const bytes =

@@ -69,7 +69,9 @@ export function assembleStream(
   const known = new Map((entry?.files ?? []).map((mark) => [mark.name, mark]));
   const present = files.filter((file) => known.has(file.name));
   // A life ends with its last file; what else lies there then is another one.
-  const continues = entry !== null && (known.size === 0 || present.length > 0);
+  const ours = new Set(found.known.map(({ fileName }) => fileName));
+  const isAlive = present.length > 0 || files.some(({ name }) => ours.has(name));
+  const continues = entry !== null && (known.size === 0 || isAlive);
   const life = continues ? entry : null;
   const marks = continues ? known : new Map<string, FileMark>();
   const numbering = new Numbering(journal, life, found.known);

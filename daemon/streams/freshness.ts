@@ -18,7 +18,7 @@ export function isFresh(stream: Stream): boolean {
 }
 
 function isUnchanged(file: Stream['files'][number]): boolean {
-  // Its size is ours and on the move.
+  // Its size is ours and on the move; the writer looks itself whether others wrote too.
   if (file.writing) return true;
   const stat = statSync(file.path, { throwIfNoEntry: false });
   if (stat === undefined) return file.mark.length === 0 && file.size === 0;

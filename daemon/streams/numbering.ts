@@ -120,6 +120,11 @@ export class Numbering {
     if (this.#journal === 'turns' && new Set(fresh.map(({ file }) => file)).size > 1) {
       fresh.sort((a, b) => a.createdAt - b.createdAt || a.file - b.file || a.row - b.row);
     }
+    // The files of one thread share their seqs: they clash only where one is taken already.
+    if (this.#journal === 'runs' && this.#life !== null) {
+      const own = ({ seq }: NewRow): number => (seq >= 0 ? seq : 0);
+      fresh.sort((a, b) => own(a) - own(b) || a.file - b.file || a.row - b.row);
+    }
     this.#adopted = fresh.length;
     // In a life that is known every seq up to the last is taken; in one that begins, what the
     // lines claim is taken, and lines without a seq go between.

@@ -191,6 +191,7 @@ export class StreamTable implements StreamSource {
 
   reload(stream: Stream): void {
     if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
+    // A scan beside a commit would miss its lines, or take them for another program's.
     if (stream.inFlight) {
       stream.reloadsNext = true;
       return;
@@ -244,8 +245,7 @@ export class StreamTable implements StreamSource {
 
   /** Reads a stream from its files and, where they hold what is not known, adopts that first. */
   #load(stream: Stream): void {
-    const known = stream.state.kind === 'ready' && stream.generation !== 0 ? stream.entry() : null;
-    const entry = known ?? this.#options.catalog.get(stream.name);
+    const entry = stream.entry() ?? this.#options.catalog.get(stream.name);
     const lines = stream.unmarkedLines();
     stream.state = { kind: 'loading' };
     stream.pins += 1;

@@ -32,6 +32,40 @@ export interface DaemonOptions {
   readonly through?: readonly string[];
 }
 
+/** How a program ended, and all that it wrote. */
+export interface EndedProgram {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/** Runs `eventlogd` to its end: for commands that end by themselves and starts that are refused. */
+export async function runDaemonProgram(args: readonly string[]): Promise<EndedProgram> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
+/** Starts a daemon without waiting for it, for a test that kills it on the way up. */
+export function startDaemonToBeKilled(
+  t: ExecutionContext,
+  dir: string,
+): { readonly kill: () => Promise<void> } {
+  const child = spawn(process.execPath, [PROGRAM, 'start', '--dir', dir], { stdio: 'ignore' });
+  const ended = once(child, 'close');
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  t.teardown(kill);
+  return { kill };
+}
+
 /** A folder with a short path: sockets have little room. */
 export async function makeFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');

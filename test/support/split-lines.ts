@@ -1,6 +1,7 @@
 /** How readers of journal files find lines. */
 
-const UNICODE_LINE_ENDS = /\r\n|[\n\r\v\f\u001c-\u001e\u0085\u2028\u2029]/;
+/** What ends a line for Python: CR LF first, for it is one end. */
+const UNICODE_LINE_ENDS = new RegExp(`\r\n|[${'\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029'}]`);
 
 /** The lines of a reader that splits on LF alone, blank ones left out. */
 export function splitOnLf(bytes: Buffer): string[] {
