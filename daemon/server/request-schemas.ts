@@ -99,13 +99,11 @@ export function checkRequest(
   if (schema?.Check(message) !== true) {
     const [problem] = schema?.Errors(message) ?? [];
     const path = (problem?.instancePath ?? '').slice(1).replaceAll('/', '.');
-    const missing = path === '' ? missingField(type, message) : path;
-    if (/^(sessionId|threadId|runId)$/.test(missing))
-      throw new InvalidIdError(`${missing} must be a string`);
-    throw new InvalidArgumentError(
-      missing,
-      `${missing}: ${problem?.message ?? 'is not of its form'}`,
-    );
+    const field =
+      problem?.keyword === 'required' ? (problem.params.requiredProperties[0] ?? path) : path;
+    if (/^(sessionId|threadId|runId)$/.test(field))
+      throw new InvalidIdError(`${field} must be a string`);
+    throw new InvalidArgumentError(field, `${field}: ${problem?.message ?? 'is not of its form'}`);
   }
   const key = message['idempotencyKey'];
   if (typeof key === 'string' && Buffer.byteLength(key) > IDEMPOTENCY_KEY_BYTES_MAX) {
@@ -115,10 +113,4 @@ export function checkRequest(
     );
   }
   return message as unknown as Request;
-}
-
-function missingField(type: RequestType, message: Readonly<Record<string, unknown>>): string {
-  return (
-    Object.keys({ id: 0, ...fields[type] }).find((name) => !Object.hasOwn(message, name)) ?? ''
-  );
 }

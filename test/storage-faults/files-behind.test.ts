@@ -252,8 +252,8 @@ testWith(
       ({ length }) => length === 3,
     );
     t.deepEqual(
-      new Set(events.map(({ event }) => event)),
-      new Set(['delta', 'foreign', 'submitted']),
+      events.map(({ event }) => event),
+      ['submitted', 'delta', 'foreign'],
     );
     t.deepEqual(
       events.map(({ seq }) => seq),

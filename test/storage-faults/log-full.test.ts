@@ -71,10 +71,7 @@ testWith(['root', 'mount'], 'ENOSPC on the log, room made beside the daemon', as
   t.deepEqual(await linesOf(runFile(dir, 'new', 'r')), []);
   await t.throwsAsync(stat(join(dir, 'threads', 'new')), { code: 'ENOENT' });
   t.is((await log.turns.read('s')).events.length, last);
-  t.deepEqual(await log.turns.head('s'), {
-    ...(await log.turns.head('s')),
-    seq: last,
-  });
+  t.is((await log.turns.head('s')).seq, last);
   t.deepEqual(await log.runs.threadIds(), []);
 
   await makeRoom(filler);

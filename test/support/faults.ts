@@ -204,7 +204,7 @@ export function runFile(dir: string, threadId: string, runId: string): string {
   return join(dir, 'threads', threadId, 'runs', `${runId}.jsonl`);
 }
 
-/** Every path below the folder, with the sizes of files; sockets and the log's own are left out. */
+/** Every path below the folder. */
 export function treeOf(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
