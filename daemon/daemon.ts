@@ -78,7 +78,14 @@ export async function startDaemon(config: DaemonConfig = {}): Promise<Daemon> {
     removeLeftovers(layout);
     const modes = { file: checked.fileMode, folder: folderMode(checked.fileMode) };
     const recovered = await recover({ layout, modes });
-    const { notes, segments, catalog: _catalog, behind: _behind, ...facts } = recovered;
+    const {
+      notes,
+      segments,
+      catalog: _catalog,
+      behind: _behind,
+      trash: _trash,
+      ...facts
+    } = recovered;
     for (const note of notes) logger.warn(note, `recovery: ${note.path}: ${note.detail}`);
     logger.info({ ...facts, segments: segments.length }, 'recovered');
     return await new RunningDaemon({ config: checked, layout, logger, lock, recovered }).start();
@@ -128,7 +135,7 @@ class RunningDaemon implements Daemon {
   readonly #options: RunningOptions;
   readonly #store: Store;
   readonly #listener: Listener;
-  #state: 'starting' | 'serving' | 'draining' | 'stopped' = 'starting';
+  #state: 'starting' | 'serving' | 'draining' | 'failing' | 'stopped' = 'starting';
   #end: (end: DaemonEnd) => void = () => undefined;
   #stopping: Promise<void> | null = null;
   #lockCheck: NodeJS.Timeout | undefined;
@@ -184,17 +191,23 @@ class RunningDaemon implements Daemon {
     this.#state = 'draining';
     this.#listener.stopAccepting();
     await this.#listener.drain();
+    // What failed meanwhile must not end in a checkpoint.
+    if (!this.#isDraining()) return;
     const problem = await this.#store.stop();
     await this.#cease(
       problem === null ? { kind: 'stopped' } : { kind: 'failed', message: problem },
     );
   }
 
+  #isDraining(): boolean {
+    return this.#state === 'draining';
+  }
+
   /** Nothing is certain any more: nothing more is acknowledged, the rest is recovery's. */
   #fatal(failure: Failure): void {
-    if (this.#state === 'stopped' || this.#store.committer.health === 'failed') return;
+    if (this.#state === 'stopped' || this.#state === 'failing') return;
     this.#options.logger.fatal({ failure }, 'storage failed; stopping without a checkpoint');
-    this.#state = 'draining';
+    this.#state = 'failing';
     this.#listener.stopAccepting();
     this.#store.committer.failNow(failure);
     const message = `${failure.path}: ${failure.message}`;

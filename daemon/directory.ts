@@ -31,10 +31,17 @@ export function prepareDirectory(layout: Layout, folderMode: number): void {
  * @throws FormatVersionError when a newer eventlogd wrote the directory
  */
 export function checkFormat(layout: Layout): void {
-  if (!existsSync(layout.format)) {
-    replaceFile(layout.format, Buffer.from(`${FORMAT_VERSION}\n`), 0o600);
-    return;
-  }
+  if (existsSync(layout.format)) refuseNewerFormat(layout);
+  else replaceFile(layout.format, Buffer.from(`${FORMAT_VERSION}\n`), 0o600);
+}
+
+/**
+ * Checks the format version where there is one.
+ *
+ * @throws FormatVersionError when a newer eventlogd wrote the directory
+ */
+export function refuseNewerFormat(layout: Layout): void {
+  if (!existsSync(layout.format)) return;
   const text = readFileSync(layout.format, 'utf8').trim();
   const version = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
   if (version > FORMAT_VERSION || Number.isNaN(version)) {

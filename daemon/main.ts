@@ -8,7 +8,9 @@ import { Command, CommanderError } from 'commander';
 import { addConfig } from './commands/config.js';
 import { EXIT, exitCodeOf } from './commands/exit-codes.js';
 import { addRecover } from './commands/recover.js';
+import { addRepair } from './commands/repair.js';
 import { addStart } from './commands/start.js';
+import { addVerify } from './commands/verify.js';
 import { packageVersion } from './version.js';
 
 const program = new Command('eventlogd')
@@ -17,7 +19,7 @@ const program = new Command('eventlogd')
   )
   .version(packageVersion())
   .exitOverride();
-for (const add of [addStart, addRecover, addConfig]) add(program);
+for (const add of [addStart, addVerify, addRepair, addRecover, addConfig]) add(program);
 
 try {
   await program.parseAsync();

@@ -8,35 +8,55 @@ import { crc32 } from 'node:zlib';
 import type { Committer } from './commit/committer.js';
 import type { LinesWithoutRoom } from './recovery/replay-stream.js';
 import { lineFacts } from './storage/line-facts.js';
+import type { JournalFile } from './streams/journal-file.js';
+import type { CommittedEvent, Stream } from './streams/stream.js';
 import type { StreamTable } from './streams/stream-table.js';
 
+/** Restores the lines of all files; streams of several files get theirs in seq order. */
 export async function restoreBehind(
   lines: readonly LinesWithoutRoom[],
   table: StreamTable,
   committer: Committer,
 ): Promise<void> {
-  for (const { name, fileName, events } of lines) {
-    const stream = table.hold(name);
+  const byStream = new Map<Stream, CommittedEvent[]>();
+  for (const one of lines) {
+    const stream = table.hold(one.name);
     await table.ready(stream);
-    const file = stream.fileNamed(fileName);
-    const bytes = Buffer.concat(events.flatMap(({ line }) => [line, Buffer.of(0x0a)]));
-    const last = events.at(-1);
-    const at = file.size + (file.needsLf ? 1 : 0);
-    const lastLine = { length: (last?.line.length ?? 0) + 1, checksum: crc32(last?.line ?? '') };
-    file.behind = { at, bytes, lineCount: events.length, lastLine };
-    file.unmarkedFrom = events[0]?.position ?? null;
-    let offset = at;
-    for (const { seq, line, stream: life } of events) {
-      const facts = lineFacts(name.journal, Buffer.from(line));
-      if (facts === null)
-        throw new Error(`the commit log holds a line of ${stream.key} that is no event`);
-      const { kind, createdAt } = facts;
-      stream.generation = life.generation;
-      const createdAtUs = name.journal === 'turns' ? Math.floor(createdAt * 1_000_000) : createdAt;
-      stream.add({ seq, file, offset, length: line.length, kind, createdAt, createdAtUs });
-      offset += line.length + 1;
-    }
-    table.changed(stream);
+    const { file, events } = behindIn(stream, one);
+    const known = byStream.get(stream);
+    if (known === undefined) byStream.set(stream, events);
+    else known.push(...events);
     committer.restoreBehind(stream, file);
   }
+  for (const [stream, events] of byStream) {
+    for (const event of events.sort((a, b) => a.seq - b.seq)) stream.insert(event);
+    table.changed(stream);
+  }
+}
+
+/** Gives a file its lines, and says what they are to the stream. */
+function behindIn(
+  stream: Stream,
+  { name, fileName, events }: LinesWithoutRoom,
+): { readonly file: JournalFile; readonly events: CommittedEvent[] } {
+  const file = stream.fileNamed(fileName);
+  const bytes = Buffer.concat(events.flatMap(({ line }) => [line, Buffer.of(0x0a)]));
+  const last = events.at(-1);
+  const at = file.size + (file.needsLf ? 1 : 0);
+  const lastLine = { length: (last?.line.length ?? 0) + 1, checksum: crc32(last?.line ?? '') };
+  file.behind = { at, bytes, lineCount: events.length, lastLine };
+  file.unmarkedFrom = events[0]?.position ?? null;
+  let offset = at;
+  const committed = events.map(({ seq, line, stream: life }): CommittedEvent => {
+    const facts = lineFacts(name.journal, Buffer.from(line));
+    if (facts === null)
+      throw new Error(`the commit log holds a line of ${stream.key} that is no event`);
+    const { kind, createdAt } = facts;
+    stream.generation = life.generation;
+    const createdAtUs = name.journal === 'turns' ? Math.floor(createdAt * 1_000_000) : createdAt;
+    const place = { offset, length: line.length };
+    offset += line.length + 1;
+    return { seq, file, ...place, kind, createdAt, createdAtUs };
+  });
+  return { file, events: committed };
 }

@@ -73,7 +73,7 @@ export class Store {
     this.catalog.restore(state);
     this.retries.restore(state);
     this.#lanes = openLanes(options.onFatal);
-    const { dirtyFilesMax, idleFilesMax } = fileLimits(openFilesMax());
+    const { dirtyFilesMax, idleFilesMax, batchFilesMax } = fileLimits(openFilesMax());
     this.files = new FileTable(
       { file: config.fileMode, folder: folderMode(config.fileMode) },
       idleFilesMax,
@@ -81,7 +81,7 @@ export class Store {
     this.sessionFiles = new SessionFiles(layout.turns);
     this.#log = this.#openLog();
     this.table = this.#openTable(dirtyFilesMax);
-    this.committer = this.#openCommitter();
+    this.committer = this.#openCommitter(batchFilesMax);
     this.table.attach(this.committer);
     this.#checkpointer = this.#openCheckpointer(dirtyFilesMax);
   }
@@ -174,7 +174,7 @@ export class Store {
     });
   }
 
-  #openCommitter(): Committer {
+  #openCommitter(batchFilesMax: number): Committer {
     const { limits, recovered, logger, onFatal } = this.#options;
     return new Committer({
       log: this.#log,
@@ -185,6 +185,7 @@ export class Store {
       epoch: recovered.epoch,
       lastPosition: recovered.lastPosition,
       nextPosition: recovered.nextPosition,
+      batchFilesMax,
       commitBytesMax: limits.commitBytesMax,
       onFatal,
       onCommitted: () => this.#checkpointer.consider(),
@@ -208,7 +209,8 @@ export class Store {
       end: recovered.catalogEnd,
       dirtyFilesMax,
       logRetentionBytes: boundedRetention(layout, config.logRetentionBytes),
-      replaceCatalog: !recovered.catalogIsCurrent,
+      catalogIsCurrent: recovered.catalogIsCurrent,
+      trash: recovered.trash,
       refreshCatalog: () => this.table.refreshCatalog(),
       onFatal,
     });
@@ -230,11 +232,13 @@ function openLanes(onFatal: (failure: Failure) => void): Lanes {
 function fileLimits(openMax: number): {
   readonly dirtyFilesMax: number;
   readonly idleFilesMax: number;
+  readonly batchFilesMax: number;
 } {
   const room = openMax - DESCRIPTORS_RESERVED;
   const idleFilesMax = Math.max(FILES_MIN, Math.min(IDLE_FILES_MAX, Math.floor(room / 4)));
   const dirtyFilesMax = Math.max(FILES_MIN, Math.min(DIRTY_FILES_MAX, Math.floor(room / 2)));
-  return { dirtyFilesMax, idleFilesMax };
+  const batchFilesMax = Math.max(FILES_MIN, Math.floor(room / 2));
+  return { dirtyFilesMax, idleFilesMax, batchFilesMax };
 }
 
 /** The files that this process may have open. */

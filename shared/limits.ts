@@ -14,7 +14,7 @@ export const EVENT_BYTES_CEILING: number = 64 * MIB;
 /** Most events in one batch. */
 export const BATCH_EVENTS_MAX = 10_000;
 /** Largest sum of the texts of one batch, in bytes; never under the event's limit. */
-export const BATCH_BYTES_DEFAULT: number = 32 * MIB;
+const BATCH_BYTES_DEFAULT: number = 32 * MIB;
 /** What a wire frame may hold beyond the texts of its batch, in bytes. */
 export const FRAME_OVERHEAD_BYTES: number = 1 * MIB;
 /** Most msgpack items in one wire frame, counted before it is decoded. */
@@ -26,12 +26,12 @@ export const JSON_DEPTH_MAX = 512;
 /** Most members of an event's top-level object. */
 export const JSON_MEMBERS_MAX = 10_000;
 /** Largest group commit, in bytes of its texts. */
-export const COMMIT_BYTES_DEFAULT: number = 64 * MIB;
+const COMMIT_BYTES_DEFAULT: number = 64 * MIB;
 /** Segment sizes that can be configured, in bytes. */
 export const SEGMENT_BYTES_MIN: number = 256 * KIB;
 export const SEGMENT_BYTES_MAX: number = 128 * MIB;
 /** A segment holds at least this many of the largest commits. */
-export const SEGMENT_COMMITS_MIN = 2;
+const SEGMENT_COMMITS_MIN = 2;
 /** Segments are zero-filled ahead of the writer in steps of this size, in bytes. */
 export const SEGMENT_FILL_BYTES: number = 1 * MIB;
 /** Zero-filled room of the log that only deletions may use, in bytes. */
@@ -93,8 +93,6 @@ export const IDEMPOTENCY_KEYS_MIN = 100_000;
 export const IDEMPOTENCY_KEYS_MAX = 1_000_000;
 /** Clients whose results are kept, oldest forgotten first. */
 export const CLIENTS_REMEMBERED_MAX = 16_384;
-/** Bytes of foreign lines that one commit takes into the log. */
-export const ADOPT_BYTES_MAX: number = 4 * MIB;
 /** A client's results are kept for at least this long after it left, in milliseconds. */
 export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
 /** Longest path of a Unix socket, in bytes: longer ones are cut silently by the system. */

@@ -22,13 +22,13 @@ export interface TurnAssignment {
 }
 
 /** `created_at` of a turn: seconds since 1970 as a float. */
-export function formatTurnCreatedAt(createdAtUs: number): string {
+function formatTurnCreatedAt(createdAtUs: number): string {
   const seconds = String(createdAtUs / 1_000_000);
   return seconds.includes('.') ? seconds : `${seconds}.0`;
 }
 
 /** `created_at` of a run event: ISO 8601 in UTC with microseconds. */
-export function formatRunCreatedAt(createdAtUs: number): string {
+function formatRunCreatedAt(createdAtUs: number): string {
   const milliseconds = Math.floor(createdAtUs / 1000);
   const rest = String(createdAtUs - milliseconds * 1000).padStart(3, '0');
   return `${new Date(milliseconds).toISOString().slice(0, -1)}${rest}+00:00`;

@@ -174,8 +174,3 @@ export interface Answer {
   readonly stats?: object;
   readonly error?: WireError;
 }
-
-/** A message of the daemon that answers nothing: it is stopping and takes no new calls. */
-export interface DrainingNotice {
-  readonly type: 'draining';
-}

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { InvalidArgumentError } from '../../shared/errors.js';
 import { type CheckedConfig, checkConfig, folderMode } from '../config.js';
-import { checkFormat, prepareDirectory } from '../directory.js';
+import { checkFormat, prepareDirectory, refuseNewerFormat } from '../directory.js';
 import { lockDirectory } from '../directory-lock.js';
 import { type Layout, layoutOf } from '../storage/layout.js';
 import { type CommonOptions, configOf } from './options.js';
@@ -17,9 +17,16 @@ export interface OfflineDirectory {
   readonly config: CheckedConfig;
 }
 
-/** @throws LockHeldError while a daemon, or another offline command, uses the directory */
+/** What an offline command is about to do: `read` changes nothing but the lock file. */
+export type OfflineAccess = 'read' | 'write';
+
+/**
+ * @param access whether the step changes the directory
+ * @throws LockHeldError while a daemon, or another offline command, uses the directory
+ */
 export async function offline<T>(
   options: CommonOptions,
+  access: OfflineAccess,
   step: (directory: OfflineDirectory) => T | Promise<T>,
 ): Promise<T> {
   const config = checkConfig(configOf(options));
@@ -29,10 +36,13 @@ export async function offline<T>(
       'dir',
       `there is no directory ${layout.dir}: give the right one with --dir`,
     );
-  prepareDirectory(layout, folderMode(config.fileMode));
+  if (access === 'write') prepareDirectory(layout, folderMode(config.fileMode));
+  // A directory that no daemon ever owned has no lock that anybody could hold.
+  else if (!existsSync(layout.control)) return await step({ layout, config });
   const lock = lockDirectory(layout.lock);
   try {
-    checkFormat(layout);
+    if (access === 'write') checkFormat(layout);
+    else refuseNewerFormat(layout);
     return await step({ layout, config });
   } finally {
     lock.release();

@@ -6,7 +6,7 @@
 import Table from 'cli-table3';
 
 /** Whether a person reads: a terminal, and no `--json`. */
-function isForPeople(json: boolean): boolean {
+export function isForPeople(json: boolean): boolean {
   return !json && process.stdout.isTTY === true;
 }
 

@@ -24,7 +24,7 @@ export function addRecover(program: Command): void {
     .description('bring the journal files up to date after a crash, without starting a daemon')
     .addHelpText('after', EXAMPLES)
     .action(async (options: CommonOptions) => {
-      await offline(options, ({ layout, config }) => {
+      await offline(options, 'write', ({ layout, config }) => {
         const modes = { file: config.fileMode, folder: folderMode(config.fileMode) };
         const recovered = recoverDirectory({ layout, modes });
         const json = options.json === true;

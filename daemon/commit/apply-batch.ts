@@ -38,23 +38,25 @@ export function linesByFile(batch: Batch, files: FileTable): FileLines[] {
       continue;
     }
     byFile.set(file, [event]);
-    file.writing = true;
     files.markDirty(file, batch.nowMs);
   }
   return [...byFile].map(([file, events]) => ({ file, events }));
 }
 
-/** What the worker is told of each file. */
+/** What the worker is told of each file; the files are being written from here on. */
 export function fileTasks(
   lines: readonly FileLines[],
 ): Extract<CommitTask, { kind: 'commit' }>['files'] {
-  return lines.map(({ file, events }) => ({
-    fd: file.fd as number,
-    path: file.path,
-    expectedSize: file.size,
-    needsLf: file.needsLf,
-    places: placesOf(events),
-  }));
+  return lines.map(({ file, events }) => {
+    file.writing = true;
+    return {
+      fd: file.fd as number,
+      path: file.path,
+      expectedSize: file.size,
+      needsLf: file.needsLf,
+      places: placesOf(events),
+    };
+  });
 }
 
 /**

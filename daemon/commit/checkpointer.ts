@@ -21,6 +21,12 @@ import type { Retries } from './retries.js';
 const CATALOG_GROWTH = 2;
 const CATALOG_BYTES_MIN = 1024 * 1024;
 
+/** What a finished deletion left, to be removed once a catalog covers it. */
+export interface Trash {
+  readonly position: number;
+  readonly path: string;
+}
+
 export interface CheckpointerOptions {
   readonly layout: Layout;
   readonly lane: Lane<CheckpointTask, Result<CheckpointDone>>;
@@ -33,8 +39,10 @@ export interface CheckpointerOptions {
   readonly end: CatalogEnd;
   readonly dirtyFilesMax: number;
   readonly logRetentionBytes: number;
-  /** Whether the catalog file on disk is older than what recovery found. */
-  readonly replaceCatalog: boolean;
+  /** False where the catalog file on disk is older than what recovery found. */
+  readonly catalogIsCurrent: boolean;
+  /** Trash that recovery could not empty. */
+  readonly trash: readonly Trash[];
   /** Brings the catalog up to date with the streams in memory. */
   readonly refreshCatalog: () => void;
   readonly onFatal: (failure: Failure) => void;
@@ -56,12 +64,15 @@ export class Checkpointer {
   #logBytesAtLast = 0;
   #running: Promise<Failure | null> | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #trash: { readonly position: number; readonly path: string }[] = [];
+  #isCurrent: boolean;
+  #trash: Trash[];
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
     this.#end = options.end;
     this.#bytesWhenReplaced = options.end.cursor;
+    this.#isCurrent = options.catalogIsCurrent;
+    this.#trash = [...options.trash];
   }
 
   /** Notes a finished deletion, whose trash may go once a catalog covers it. */
@@ -121,9 +132,9 @@ export class Checkpointer {
     };
     const frame = (content: CatalogFrame): Uint8Array =>
       encodeFrameOnDisk(header, encodeCatalogFrame(content));
+    const mustReplace = this.#end.number === 0 || !this.#isCurrent;
     const replace =
-      this.#end.number === 0 ||
-      this.#options.replaceCatalog ||
+      mustReplace ||
       this.#end.cursor > Math.max(CATALOG_BYTES_MIN, CATALOG_GROWTH * this.#bytesWhenReplaced);
     const result = await lane.run({
       layout,
@@ -135,6 +146,7 @@ export class Checkpointer {
       everything: replace
         ? frame({ entries: catalog.all(), removed: [], ...retries.all(), cleanStop })
         : null,
+      mustReplace,
       trash: trash.map(({ path }) => path),
     });
     if (!result.ok) {
@@ -155,6 +167,7 @@ export class Checkpointer {
 
   #done({ end, replaced, fileSyncs, directorySyncs }: CheckpointDone): void {
     this.#end = end;
+    this.#isCurrent = true;
     if (replaced) this.#bytesWhenReplaced = end.cursor;
     this.counts.checkpoints += 1;
     this.counts.fileSyncs += fileSyncs;

@@ -37,6 +37,7 @@ export interface CommitterOptions {
   readonly lastPosition: number;
   readonly nextPosition: number;
   readonly commitBytesMax: number;
+  readonly batchFilesMax: number;
   /** Told of a failure after which nothing may be acknowledged any more. */
   readonly onFatal: (failure: Failure) => void;
   /** Told of each durable batch. */
@@ -165,11 +166,7 @@ export class Committer {
       const { sealed, waiting } = this.#sealer.seal(this.#queue, batch);
       this.#queue = waiting;
       if (sealed.length === 0) break;
-      const { streams } = this.#options;
-      const touched = new Set(sealed.flatMap(({ operation }) => operation.streams));
-      streams.inFlight(touched);
       await this.#commit(batch, sealed);
-      streams.settled(touched);
     }
     if (this.#isWorking()) this.#state = 'idle';
     for (const resolve of this.#idle.splice(0)) resolve();
@@ -185,6 +182,18 @@ export class Committer {
       for (const { done } of sealed) done();
       return;
     }
+    // Those of deletions land when their files are gone, those of appends before the answers.
+    const streams = new Set(sealed.flatMap(({ operation }) => operation.streams));
+    for (const stream of streams) stream.inFlight = true;
+    try {
+      await this.#write(batch, sealed);
+    } finally {
+      this.#land(streams);
+    }
+  }
+
+  async #write(batch: Batch, sealed: readonly SealedOperation[]): Promise<void> {
+    const { payload } = batch;
     const { log, epoch, lane, files } = this.#options;
     const length = frameLength(payload.length);
     const lastPosition = payload.nextPosition - 1;
@@ -204,6 +213,7 @@ export class Committer {
       log: { ...log.place(), frame },
       files: fileTasks(lines),
     });
+    for (const { file } of lines) file.writing = false;
     if (result.kind !== 'commit') throw new Error('the commit lane answered another task');
     // Something else failed meanwhile: what this batch came to is for recovery to say.
     if (!this.#isWorking()) return this.#rejectUnknown(sealed, 'the daemon is stopping');
@@ -217,6 +227,7 @@ export class Committer {
     const lost = result.files.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
     this.#apply(applyBatch(lines, result.files, frame));
+    this.#land(batch.streams);
     batch.remember();
     this.counts.commits += 1;
     await this.#answer(sealed);
@@ -229,6 +240,11 @@ export class Committer {
     for (const stream of foreign) streams.reload(stream);
     for (const { stream, file } of behind) this.#behind.add(stream, file);
     if (behind.length > 0) this.#health.set('files-behind', this.#behind.describe());
+  }
+
+  /** What a batch adds to streams is in them, or never will be. */
+  #land(streams: Iterable<Stream>): void {
+    for (const stream of streams) if (stream.inFlight) this.#options.streams.landed(stream);
   }
 
   /** The batch is durable: answers its operations, those last that have more to be done. */
@@ -298,7 +314,7 @@ export class Committer {
     if (this.#health.health === 'log-full') {
       const failure = await this.#lookForLogRoom();
       if (failure?.phase === 'sync') return this.#fail(failure);
-      if (failure === null) this.#health.set('ok', '');
+      if (failure === null) this.#health.set(this.#behind.size > 0 ? 'files-behind' : 'ok', '');
     }
     if (this.#behind.size > 0) {
       const failure = await this.#behind.retry(this.#options.lane);

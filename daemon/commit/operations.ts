@@ -75,7 +75,7 @@ export type AppendResult =
     };
 
 /** Settles a caller's promise. */
-export interface Settle<T> {
+interface Settle<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
 }

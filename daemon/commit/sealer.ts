@@ -5,7 +5,7 @@
  * @module
  */
 import { fstatSync } from 'node:fs';
-import { StorageFullError } from '../../shared/errors.js';
+import { InvalidArgumentError, StorageFullError } from '../../shared/errors.js';
 import type { FileTable } from '../streams/file-table.js';
 import type { Stream } from '../streams/stream.js';
 import type { Failure } from '../workers/failure.js';
@@ -35,6 +35,8 @@ export interface SealerOptions {
   readonly files: FileTable;
   readonly health: Health;
   readonly commitBytesMax: number;
+  /** Files that one append may touch. */
+  readonly batchFilesMax: number;
 }
 
 /** Seals batches. */
@@ -56,8 +58,13 @@ export class Sealer {
     let isFull = false;
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
-      const isBlocked = isFull || operation.streams.some((stream) => blocked.has(stream));
+      // An adoption is what those wait for that came before it: its stream is being loaded.
+      const isBlocked =
+        isFull ||
+        (operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream)));
       if (isBlocked || !this.#isReady(operation, batch)) {
+        // The first in the queue gets all its files in the end, whatever else is opened meanwhile.
+        if (waiting.length === 0 && operation.kind === 'append') this.#holdFiles(operation);
         waiting.push(operation);
         for (const stream of operation.streams) blocked.add(stream);
         continue;
@@ -78,6 +85,13 @@ export class Sealer {
     }
   }
 
+  #holdFiles(operation: AppendOperation): void {
+    for (const { stream, fileName } of operation.events) {
+      const file = stream.file(fileName);
+      if (file !== undefined) this.#options.files.hold(file);
+    }
+  }
+
   #isFull(batch: Batch, operation: Operation): boolean {
     const more = operation.kind === 'append' ? operation.bytes : 0;
     return batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax;
@@ -88,6 +102,7 @@ export class Sealer {
     if (operation.kind === 'adopt') return true;
     if (operation.streams.some(({ state }) => state.kind === 'failed')) return true;
     if (operation.streams.some(({ state }) => state.kind !== 'ready')) return false;
+    if (operation.kind === 'append' && this.#hasTooManyFiles(operation)) return true;
     if (operation.kind === 'delete') return !batch.touches(operation.streams);
     if (this.#options.health.health !== 'ok') return true;
     // All are asked, so that all files are opened at once.
@@ -107,7 +122,7 @@ export class Sealer {
     if (batch.hasFile(file)) return true;
     const { size, nlink } = fstatSync(file.fd);
     if (size === file.size && nlink > 0) return true;
-    // What is sealed of the stream already is committed first; then the sizes are compared anew.
+    // What this batch adds to the stream would be missing in what is read now.
     if (!batch.touches([stream])) streams.reload(stream);
     return false;
   }
@@ -116,6 +131,7 @@ export class Sealer {
   #sealOne(operation: Operation, batch: Batch): SealedOperation | null {
     for (const { state } of operation.streams) {
       if (state.kind !== 'failed' || operation.kind === 'adopt') continue;
+      if (operation.kind === 'append') this.discardFiles(operation, batch);
       operation.settle.reject(state.error);
       return null;
     }
@@ -137,9 +153,11 @@ export class Sealer {
     const { settle } = operation;
     const refused = this.#refusal(operation);
     if (refused !== null) {
+      this.discardFiles(operation, batch);
       settle.reject(refused);
       return null;
     }
+    this.#holdFiles(operation);
     const rests = batch.touches(operation.streams);
     const sealing = batch.append(operation);
     if (sealing.kind !== 'sealed') this.discardFiles(operation, batch);
@@ -155,11 +173,27 @@ export class Sealer {
     return null;
   }
 
+  #hasTooManyFiles({ events }: AppendOperation): boolean {
+    const { batchFilesMax } = this.#options;
+    if (events.length <= batchFilesMax) return false;
+    return (
+      new Set(events.map(({ stream, fileName }) => stream.fileNamed(fileName))).size > batchFilesMax
+    );
+  }
+
   #refusal(operation: AppendOperation): Error | null {
     const { health, reason } = this.#options.health;
     if (health !== 'ok') {
       return new StorageFullError(
         `no room on the disk (${health}): ${reason}; nothing was written, free some room and try again`,
+      );
+    }
+    if (this.#hasTooManyFiles(operation)) {
+      const { batchFilesMax } = this.#options;
+      const why = `a batch may touch ${batchFilesMax} files, as many as can be open at once`;
+      return new InvalidArgumentError(
+        'events',
+        `${why}; nothing was written, send smaller batches`,
       );
     }
     for (const { stream, fileName } of operation.events) {

@@ -12,10 +12,8 @@ export interface StreamSource {
   prepareFile(stream: Stream, fileName: string): void;
   /** Reads the stream anew, for its files are not what they were. */
   reload(stream: Stream): void;
-  /** A batch that changes these streams is on its way: none is read anew until `settled`. */
-  inFlight(streams: ReadonlySet<Stream>): void;
-  /** The batch has been taken in, or it failed. */
-  settled(streams: ReadonlySet<Stream>): void;
+  /** A batch with events of the stream was taken in, or came to nothing. */
+  landed(stream: Stream): void;
   /** The stream's state is no longer what the catalog knows. */
   changed(stream: Stream): void;
   /** A deletion is durable in the log: moves the files to the trash. */

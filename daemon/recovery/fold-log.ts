@@ -10,6 +10,7 @@ import type { Retries } from '../commit/retries.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { type StreamName, streamKey } from '../storage/layout.js';
+import { lineFacts } from '../storage/line-facts.js';
 import type { Deletion, LoggedEvent, LogRecord, StreamLife } from '../storage/log-records.js';
 
 /** What a stream must come to. */
@@ -117,12 +118,16 @@ export class FoldedLog {
       return;
     }
     const replay = this.#stream(stream);
-    // What was due of the deleted run must not come back; the rest of a rewritten file is synced.
-    for (const name of [...moved, ...rewrites]) {
+    for (const name of moved) {
       replay.due.delete(name);
       replay.rewritten.delete(name);
     }
-    for (const name of rewrites) replay.rewritten.add(name);
+    for (const name of rewrites) {
+      replay.rewritten.add(name);
+      const left = replay.due.get(name)?.filter(({ line }) => runOf(line) !== runId) ?? [];
+      if (left.length > 0) replay.due.set(name, left);
+      else replay.due.delete(name);
+    }
     const gone = new Set([...moved, ...rewrites]);
     replay.entry = {
       ...replay.entry,
@@ -132,7 +137,8 @@ export class FoldedLog {
 
   #adopt(record: Extract<LogRecord, { type: 'adoptFiles' }>): void {
     const { stream, files, ranges, lastSeq } = record;
-    if (files.length === 0) {
+    // Files that were cut to nothing leave the life its seqs; only its end has none.
+    if (files.length === 0 && lastSeq === 0) {
       this.#end(stream);
       return;
     }
@@ -170,6 +176,12 @@ export class FoldedLog {
     this.removed.delete(key);
     return replay;
   }
+}
+
+/** The run that a line belongs to, whatever file it lies in. */
+function runOf(line: Uint8Array): string | null {
+  const kind = lineFacts('runs', Buffer.from(line))?.kind;
+  return kind?.journal === 'runs' ? kind.runId : null;
 }
 
 function newEntry(life: StreamLife): CatalogEntry {

@@ -28,7 +28,7 @@ export interface LogFrame {
 }
 
 /** A segment's whole frames end here. */
-export interface LogSegment {
+interface LogSegment {
   readonly number: number;
   readonly path: string;
   readonly firstPosition: number;
@@ -132,9 +132,9 @@ function isDue(position: number, covered: number, next: Segment | undefined): bo
   return next === undefined ? position < covered : next.header.follows !== position;
 }
 
-/** Whether a whole frame behind a bad one says that the bad one was durable. */
+/** Whether a whole frame at or behind a place says that what is due there was durable. */
 function provenBehind(bytes: Uint8Array, offset: number, expected: number): boolean {
-  let later = nextWholeFrame(bytes, offset + 1);
+  let later = nextWholeFrame(bytes, offset);
   while (later !== null) {
     if (later.header.frontier >= expected) return true;
     later = nextWholeFrame(bytes, later.end);

@@ -10,8 +10,13 @@ import { dirname, join } from 'node:path';
 import { LogCorruptError } from '../../shared/errors.js';
 import { Retries } from '../commit/retries.js';
 import { Catalog } from '../storage/catalog.js';
-import { type CatalogEnd, readCatalog, writeCatalogAnew } from '../storage/catalog-file.js';
-import { encodeCatalogFrame } from '../storage/catalog-format.js';
+import {
+  appendToCatalog,
+  type CatalogEnd,
+  readCatalog,
+  writeCatalogAnew,
+} from '../storage/catalog-file.js';
+import { type CatalogFrame, encodeCatalogFrame } from '../storage/catalog-format.js';
 import {
   closeFile,
   cutFile,
@@ -22,7 +27,7 @@ import {
   writeFully,
   writeZeros,
 } from '../storage/disk.js';
-import { encodeFrameOnDisk } from '../storage/frame-format.js';
+import { encodeFrameOnDisk, type FrameHeader } from '../storage/frame-format.js';
 import {
   type Layout,
   type StreamName,
@@ -34,15 +39,18 @@ import {
 import { readLogPayload } from '../storage/log-record-reader.js';
 import { keepAside } from '../storage/quarantine.js';
 import { runFilesIn } from '../streams/load.js';
-import { asResult, FailureError, isNoRoom } from '../workers/failure.js';
+import { asResult, during, FailureError, isNoRoom } from '../workers/failure.js';
 import { trashFiles } from '../workers/trash-files.js';
 import { FoldedLog } from './fold-log.js';
 import { type LogContent, type LogFrame, readLog } from './read-log.js';
 import { type LinesWithoutRoom, replayStream } from './replay-stream.js';
 import { type RecoveryNote, RecoveryReport } from './report.js';
 
-/** Positions that are passed over after a crash: those of a lost commit are not given again. */
-const POSITIONS_SKIPPED = 65_536;
+/**
+ * Positions that are passed over after a crash: those of a lost commit are not given again. The
+ * largest commit holds fewer, since no event takes less than sixteen of its 64 MiB.
+ */
+const POSITIONS_SKIPPED = 2 ** 22;
 
 export interface RecoveryTask {
   readonly layout: Layout;
@@ -69,6 +77,8 @@ export interface Recovered {
   readonly catalog: Uint8Array;
   /** Lines that are committed but had no room in their files. */
   readonly behind: readonly LinesWithoutRoom[];
+  /** Trash of deletions that the catalog on disk does not cover. */
+  readonly trash: readonly { readonly position: number; readonly path: string }[];
   readonly notes: readonly RecoveryNote[];
   readonly frames: number;
 }
@@ -92,7 +102,12 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
     if (frame.header.lastPosition < replayFrom) return;
     past.push({ ...frame, payload: Uint8Array.from(frame.payload) });
   });
-  const clean = known.cleanStop && content.lastPosition === known.covered && !hasTornTail(content);
+  const clean =
+    known.cleanStop &&
+    // A daemon that stopped on a full disk left lines that only the log holds.
+    catalog.behindFrom === null &&
+    content.lastPosition === known.covered &&
+    !hasTornTail(content);
   const epoch = Math.max(known.epoch, content.epoch) + 1;
   const base = { epoch, lastPosition: content.lastPosition, frames: content.frames };
   const behind: LinesWithoutRoom[] = [];
@@ -102,20 +117,26 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
       for (const record of readLogPayload(frame.payload, frame.header.firstPosition))
         folded.add(record);
     }
-    behind.push(...replay({ layout, modes, catalog, folded, report }));
-    removeStaleTrash(layout, folded);
+    behind.push(...replay({ layout, modes, catalog, folded, covered: known.covered, report }));
   }
   const next = Math.max(known.nextPosition, content.lastPosition + 1);
   const nextPosition = clean ? next : next + POSITIONS_SKIPPED;
-  const packed = packState(catalog, retries);
-  const written = clean
-    ? { end: known.end, isCurrent: true }
-    : writeState(
-        layout,
-        known.end,
-        { packed, epoch, nextPosition, lastPosition: content.lastPosition },
-        report,
-      );
+  const header = {
+    epoch,
+    firstPosition: nextPosition,
+    lastPosition: content.lastPosition,
+    frontier: content.lastPosition,
+  };
+  const state = { entries: catalog.all(), removed: [], ...retries.all(), cleanStop: clean };
+  const changes = { ...catalog.takeChanges(), ...retries.takeChanges(), cleanStop: clean };
+  // There is a catalog from the first start on, with the room in it that a full disk leaves.
+  const written =
+    clean && known.end.number > 0
+      ? { end: known.end, isCurrent: true }
+      : writeState(layout, known.end, { header, state, changes }, report);
+  const trash = trashIn(layout);
+  // What the catalog covers has done its duty.
+  if (written.isCurrent) for (const { path } of trash.splice(0)) removeFolder(path);
   return {
     ...base,
     clean,
@@ -128,8 +149,9 @@ export function recoverDirectory({ layout, modes }: RecoveryTask): Recovered {
     })),
     catalogEnd: written.end,
     catalogIsCurrent: written.isCurrent,
-    catalog: packed,
+    catalog: encodeCatalogFrame(state),
     behind,
+    trash,
     notes: report.notes,
   };
 }
@@ -217,9 +239,10 @@ function replay(what: {
   readonly modes: Modes;
   readonly catalog: Catalog;
   readonly folded: FoldedLog;
+  readonly covered: number;
   readonly report: RecoveryReport;
 }): LinesWithoutRoom[] {
-  const { layout, modes, catalog, folded, report } = what;
+  const { layout, modes, catalog, folded, covered, report } = what;
   for (const { name, position, runId, moved, rewrites } of folded.deletions) {
     const paths = trashPaths(layout, position);
     if (existsSync(paths.final)) continue;
@@ -241,6 +264,7 @@ function replay(what: {
       modes,
       stream,
       sessionFiles: filesOf(layout, stream.name),
+      covered,
       report,
     });
     if (done.entry === null) catalog.remove(stream.name);
@@ -260,42 +284,37 @@ function filesOf(layout: Layout, name: StreamName): string[] {
   return readdirSync(layout.turns).filter((file) => sessionOfFile(file)?.id === name.id);
 }
 
-/** Trash of deletions that the catalog covers has done its duty. */
-function removeStaleTrash(layout: Layout, folded: FoldedLog): void {
-  if (!existsSync(layout.trash)) return;
-  const kept = new Set(folded.deletions.map(({ position }) => String(position)));
-  for (const name of readdirSync(layout.trash)) {
-    if (!kept.has(name)) rmSync(join(layout.trash, name), { recursive: true, force: true });
-  }
+/** The trash of finished deletions. */
+function trashIn(layout: Layout): { readonly position: number; readonly path: string }[] {
+  return readdirSync(layout.trash)
+    .map((name) => ({ position: Number(name), path: join(layout.trash, name) }))
+    .filter(({ position }) => Number.isSafeInteger(position));
 }
 
-function packState(catalog: Catalog, retries: Retries): Uint8Array {
-  return encodeCatalogFrame({
-    cleanStop: false,
-    entries: catalog.all(),
-    removed: [],
-    ...retries.all(),
-  });
+function removeFolder(path: string): void {
+  during('write', path, () => rmSync(path, { recursive: true, force: true }));
 }
 
+/** Makes the recovered state durable: in a new catalog file, else in the room of the old one. */
 function writeState(
   layout: Layout,
   end: CatalogEnd,
-  state: {
-    readonly packed: Uint8Array;
-    readonly epoch: number;
-    readonly nextPosition: number;
-    readonly lastPosition: number;
+  what: {
+    readonly header: FrameHeader;
+    readonly state: CatalogFrame;
+    readonly changes: CatalogFrame;
   },
   report: RecoveryReport,
 ): { readonly end: CatalogEnd; readonly isCurrent: boolean } {
-  const { packed, epoch, nextPosition, lastPosition } = state;
-  const header = { epoch, firstPosition: nextPosition, lastPosition, frontier: lastPosition };
-  const written = asResult(() =>
-    writeCatalogAnew(layout, end.number + 1, encodeFrameOnDisk(header, packed), epoch),
-  );
-  if (written.ok) return { end: written.value, isCurrent: true };
-  if (!isNoRoom(written.failure)) throw new FailureError(written.failure);
+  const { header, state, changes } = what;
+  const frame = (content: CatalogFrame): Uint8Array =>
+    encodeFrameOnDisk(header, encodeCatalogFrame(content));
+  const anew = asResult(() => writeCatalogAnew(layout, end.number + 1, frame(state), header.epoch));
+  if (anew.ok) return { end: anew.value, isCurrent: true };
+  if (!isNoRoom(anew.failure)) throw new FailureError(anew.failure);
+  const added = end.number === 0 ? anew : asResult(() => appendToCatalog(end, frame(changes)));
+  if (added.ok) return { end: added.value, isCurrent: true };
+  if (!isNoRoom(added.failure)) throw new FailureError(added.failure);
   report.note(
     'no-room',
     layout.control,

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Journal } from '../../shared/events.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { closeFile, type Modes, openFile } from '../storage/disk.js';
 import { scanFile } from '../storage/file-scan.js';
@@ -13,6 +13,7 @@ import type { FileMark, LoggedEvent } from '../storage/log-records.js';
 import type { KnownLine } from '../streams/assemble.js';
 import { loadStream } from '../streams/load.js';
 import { Stream } from '../streams/stream.js';
+import { asResult, during, FailureError } from '../workers/failure.js';
 import type { StreamReplay } from './fold-log.js';
 import { replayFile } from './replay-file.js';
 import type { RecoveryReport } from './report.js';
@@ -36,6 +37,8 @@ export function replayStream(task: {
   readonly modes: Modes;
   readonly stream: StreamReplay;
   readonly sessionFiles: readonly string[];
+  /** The last position that the catalog covers. */
+  readonly covered: number;
   readonly report: RecoveryReport;
 }): StreamReplayed {
   const { layout, modes, stream, report } = task;
@@ -49,26 +52,28 @@ export function replayStream(task: {
     const mark = stream.entry.files.find((file) => file.name === fileName) ?? null;
     const done = replayFile(
       layout,
-      { path: join(folder, fileName), mark, due: events, modes },
+      { path: join(folder, fileName), mark, due: events, covered: task.covered, modes },
       report,
     );
     if (done.kind === 'removed') gone.add(fileName);
-    else if (done.kind === 'no-room') {
-      behind.push({
-        name,
-        fileName,
-        events: events.map((event) => ({ ...event, line: Uint8Array.from(event.line) })),
-      });
-      report.note('no-room', join(folder, fileName), done.failure.message);
-    } else {
-      fence ??= done.fence === null ? null : `${fileName} ${done.fence}`;
-      for (const [at, { seq }] of events.entries())
-        known.push({ fileName, offset: done.offsets[at] as number, seq });
+    else {
+      if (done.kind === 'replayed' && done.fence !== null) fence ??= `${fileName} ${done.fence}`;
+      const missing: LoggedEvent[] = [];
+      for (const [at, event] of events.entries()) {
+        const offset = done.offsets[at] ?? null;
+        if (offset === null) missing.push({ ...event, line: Uint8Array.from(event.line) });
+        else known.push({ fileName, offset, seq: event.seq });
+      }
+      if (done.kind === 'no-room')
+        report.note('no-room', join(folder, fileName), done.failure.message);
+      if (missing.length > 0) behind.push({ name, fileName, events: missing });
     }
   }
   const files = [
     ...stream.entry.files.filter((file) => !gone.has(file.name)),
-    ...[...rewritten].flatMap((fileName) => markOf(join(folder, fileName), fileName)),
+    ...[...rewritten].flatMap((fileName) =>
+      markOf(join(folder, fileName), { journal: name.journal, fileName }),
+    ),
   ];
   // The life ends when the stream's last file is gone, also where lines for it were due.
   const hasEnded = gone.size > 0 && files.length === 0 && known.length === 0 && behind.length === 0;
@@ -115,12 +120,18 @@ function readAnew(task: {
   };
 }
 
-/** The mark of a file that a deletion wrote anew; none where the file was removed since. */
-function markOf(path: string, fileName: string): FileMark[] {
-  if (!existsSync(path)) return [];
-  const fd = openFile(path, 'read');
+/** What a file holds now as its mark; none for a file that is gone. */
+export function markOf(
+  path: string,
+  file: { readonly journal: Journal; readonly fileName: string },
+): FileMark[] {
+  const opened = asResult(() => openFile(path, 'read'));
+  if (!opened.ok && opened.failure.code === 'ENOENT') return [];
+  if (!opened.ok) throw new FailureError(opened.failure);
+  const fd = opened.value;
   try {
-    return [scanFile(fd, 'runs', fileName, { offset: 0, lines: 0 }).mark];
+    const start = { offset: 0, lines: 0 };
+    return [during('read', path, () => scanFile(fd, file.journal, file.fileName, start)).mark];
   } finally {
     closeFile(fd);
   }

@@ -141,7 +141,9 @@ function planAround({ bytes, afterLf, due }: Tail): TailPlan {
   for (;;) {
     const lf = bytes.indexOf(LF, start);
     const line = bytes.subarray(start, lf === -1 ? bytes.length : lf);
-    const index = wanted.get(line.toString('latin1'))?.shift();
+    // What goes on a line that stands before the tail is no line of its own.
+    const isLine = start > 0 || afterLf;
+    const index = isLine ? wanted.get(line.toString('latin1'))?.shift() : undefined;
     if (index !== undefined) {
       places[index] = start;
       rewrite.push({ at: start, bytes: withLf(line) });

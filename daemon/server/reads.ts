@@ -3,17 +3,13 @@
  *
  * @module
  */
-import { statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isId } from '../../shared/ids.js';
 import type { RequestOf, WireRow } from '../../shared/protocol.js';
-import type { CatalogEntry, LineRef } from '../storage/catalog-format.js';
-import { type StreamName, streamFolder } from '../storage/layout.js';
+import type { StreamName } from '../storage/layout.js';
 import type { RunRowKind } from '../storage/line-facts.js';
-import { TURN_ROW } from '../streams/assemble.js';
-import { JournalFile } from '../streams/journal-file.js';
-import { readLine, readLines } from '../streams/line-reader.js';
+import { readLines } from '../streams/line-reader.js';
 import { byCodeUnit, runFilesIn } from '../streams/load.js';
 import { countRows, damageOnPage, rowsAfter, runPage, threadPage } from '../streams/queries.js';
 import type { Stream } from '../streams/stream.js';
@@ -21,6 +17,7 @@ import type { Row } from '../streams/stream-index.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { checkId } from './appends.js';
 import type { ServerContext } from './context.js';
+import { sendPending } from './pending.js';
 
 const IDS_PER_FRAME = 2_000;
 const DAMAGE_PER_FRAME = 3;
@@ -35,7 +32,7 @@ export class Reads {
 
   async turns(request: RequestOf<'turns.read'>, answer: AnswerWriter): Promise<void> {
     const { afterSeq = 0, limit = Number.POSITIVE_INFINITY } = request;
-    await this.#withStream(sessionName(request.sessionId), async (stream) => {
+    await this.#context.store.table.read(sessionName(request.sessionId), async (stream) => {
       const { index, generation } = stream;
       // Old lines may have seq 0, which is not after anything.
       const from = afterSeq === 0 ? 0 : index.firstAfter(afterSeq);
@@ -54,7 +51,7 @@ export class Reads {
   }
 
   async states(request: RequestOf<'turns.states'>, answer: AnswerWriter): Promise<void> {
-    await this.#withStream(sessionName(request.sessionId), async (stream) => {
+    await this.#context.store.table.read(sessionName(request.sessionId), async (stream) => {
       const { index, generation } = stream;
       const turns = [...stream.turns.turns];
       const latest = turns.map(([turnId, { latest: row }]) => ({
@@ -86,20 +83,12 @@ export class Reads {
   }
 
   async pending(request: RequestOf<'turns.pending'>, answer: AnswerWriter): Promise<void> {
-    const { sessionId, limit = Number.POSITIVE_INFINITY } = request;
-    if (sessionId !== undefined) checkId('session', sessionId);
-    const ids =
-      sessionId === undefined ? await this.#context.store.sessionFiles.sessionIds() : [sessionId];
-    let left = limit;
-    for (const id of ids) {
-      if (left <= 0) break;
-      left -= await this.#pendingOf({ journal: 'turns', id }, left, answer);
-    }
-    answer.end();
+    if (request.sessionId !== undefined) checkId('session', request.sessionId);
+    await sendPending(this.#context, request, answer);
   }
 
   async head(name: StreamName, answer: AnswerWriter): Promise<void> {
-    await this.#withStream(name, async ({ generation, lastSeq }) => {
+    await this.#context.store.table.read(name, async ({ generation, lastSeq }) => {
       answer.end({ head: { generation, seq: generation === 0 ? 0 : lastSeq } });
     });
   }
@@ -151,69 +140,9 @@ export class Reads {
   }
 
   async countMessages(threadId: string, answer: AnswerWriter): Promise<void> {
-    await this.#withStream(threadName(threadId), async ({ index }) => {
+    await this.#context.store.table.read(threadName(threadId), async ({ index }) => {
       answer.end({ count: countRows(index, ({ category }) => category === 'message') });
     });
-  }
-
-  /** A session's open turns, from the catalog where its files are as it knows them. */
-  async #pendingOf(name: StreamName, limit: number, answer: AnswerWriter): Promise<number> {
-    const { layout, store } = this.#context;
-    const { table, catalog, sessionFiles } = store;
-    const entry = table.peek(name) === undefined ? catalog.get(name) : null;
-    const fileNames = await sessionFiles.of(name.id);
-    if (entry !== null && isUnchanged(streamFolder(layout, name), entry, fileNames)) {
-      const files = entry.files.map(
-        (mark, number) =>
-          new JournalFile(mark.name, join(streamFolder(layout, name), mark.name), number),
-      );
-      const row = ({ fileName, seq, offset, length }: LineRef): Row => ({
-        seq,
-        file: files.findIndex((file) => file.name === fileName),
-        offset,
-        length,
-        kind: TURN_ROW,
-      });
-      const turns = entry.openTurns.map(({ turnId, submitted, latest }) => ({
-        turnId,
-        submitted: submitted === null ? null : row(submitted),
-        latest: row(latest),
-      }));
-      return await this.#sendPending(
-        { name, generation: entry.generation, files, turns: turns.slice(0, limit) },
-        answer,
-      );
-    }
-    let sent = 0;
-    await this.#withStream(name, async (stream) => {
-      const open = [...stream.turns.turns]
-        .filter(([, { terminals }]) => terminals.length === 0)
-        .slice(0, limit);
-      const turns = open.map(([turnId, { latest, submitted }]) => ({
-        turnId,
-        submitted: submitted === null ? null : stream.index.row(submitted),
-        latest: stream.index.row(latest),
-      }));
-      sent = await this.#sendPending(
-        { name, generation: stream.generation, files: [...stream.files], turns },
-        answer,
-      );
-    });
-    return sent;
-  }
-
-  async #sendPending(pending: PendingTurns, answer: AnswerWriter): Promise<number> {
-    const { name, generation, files, turns } = pending;
-    for (const { turnId, submitted, latest } of turns) {
-      const about = { generation, turnId, sessionId: name.id };
-      if (submitted !== null) {
-        const text = await readLine(this.#context.store.files, files, submitted);
-        await answer.row({ text, seq: submitted.seq, label: 'submitted', ...about });
-      }
-      const text = await readLine(this.#context.store.files, files, latest);
-      await answer.row({ text, seq: latest.seq, label: 'latest', ...about });
-    }
-    return turns.length;
   }
 
   async #sendPage(
@@ -221,7 +150,7 @@ export class Reads {
     answer: AnswerWriter,
     select: (stream: Stream) => readonly number[],
   ): Promise<void> {
-    await this.#withStream(threadName(threadId), async (stream) => {
+    await this.#context.store.table.read(threadName(threadId), async (stream) => {
       await this.#sendRows(stream, select(stream), answer);
       answer.end();
     });
@@ -240,37 +169,6 @@ export class Reads {
       }
     }
   }
-
-  async #withStream(name: StreamName, step: (stream: Stream) => Promise<void>): Promise<void> {
-    const { table } = this.#context.store;
-    const stream = table.hold(name);
-    try {
-      await table.fresh(stream);
-      await step(stream);
-    } finally {
-      table.release(stream);
-    }
-  }
-}
-
-/** The open turns of one session. */
-interface PendingTurns {
-  readonly name: StreamName;
-  readonly generation: number;
-  readonly files: readonly JournalFile[];
-  readonly turns: readonly {
-    readonly turnId: string;
-    readonly submitted: Row | null;
-    readonly latest: Row;
-  }[];
-}
-
-/** Whether a stream's files have the lengths that the catalog knows. */
-function isUnchanged(folder: string, entry: CatalogEntry, fileNames: readonly string[]): boolean {
-  if (entry.behind.length > 0 || fileNames.length !== entry.files.length) return false;
-  return entry.files.every(
-    ({ name, length }) => statSync(join(folder, name), { throwIfNoEntry: false })?.size === length,
-  );
 }
 
 export function sessionName(sessionId: string): StreamName {

@@ -13,6 +13,7 @@ import {
   mkdirSync,
   openSync,
   renameSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -79,11 +80,15 @@ export function replaceFile(path: string, bytes: Uint8Array, mode: number): void
   const fd = during('open', temporary, () =>
     openSync(temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, mode),
   );
+  let written = false;
   try {
     writeFully(fd, bytes, 0, temporary);
     syncFile(fd, temporary);
+    written = true;
   } finally {
     closeSync(fd);
+    // What had no room must not take the last of it.
+    if (!written) unlinkSync(temporary);
   }
   moveFile(temporary, path);
   syncFolder(dirname(path));

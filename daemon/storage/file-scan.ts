@@ -26,7 +26,7 @@ export interface ScannedDamage {
 }
 
 /** The events of a scanned range as columns, so that they cross threads without copying. */
-export interface ScannedRows {
+interface ScannedRows {
   readonly count: number;
   readonly offsets: Float64Array;
   readonly lengths: Uint32Array;
@@ -53,6 +53,8 @@ export interface FileScan {
 export interface ScanStart {
   readonly offset: number;
   readonly lines: number;
+  /** How much is read at once; lines may be longer. */
+  readonly chunkBytes?: number;
 }
 
 /** Grows columns of rows. */
@@ -131,7 +133,8 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
   let lines = start.lines;
   let accounted = start.offset;
   let last = { start: start.offset, length: 0, checksum: 0 };
-  const end = eachLine(fd, start.offset, size, (line, offset, terminated) => {
+  const range = { from: start.offset, to: size, chunkBytes: start.chunkBytes ?? CHUNK_BYTES };
+  const end = eachLineIn(fd, range, (line, offset, terminated) => {
     const length = line.length + (terminated ? 1 : 0);
     const facts = isBlank(line) ? undefined : lineFacts(journal, line);
     if (facts === null) damage.push(damaged(line, lines + 1, offset, !terminated));
@@ -167,10 +170,19 @@ export function eachLine(
   to: number,
   visit: (line: Buffer, offset: number, terminated: boolean) => void,
 ): boolean {
+  return eachLineIn(fd, { from, to, chunkBytes: CHUNK_BYTES }, visit);
+}
+
+function eachLineIn(
+  fd: number,
+  range: { readonly from: number; readonly to: number; readonly chunkBytes: number },
+  visit: (line: Buffer, offset: number, terminated: boolean) => void,
+): boolean {
+  const { from, to, chunkBytes } = range;
   let carried: Buffer = Buffer.alloc(0);
   let at = from;
   while (at < to) {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - at));
+    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, to - at));
     const read = readSync(fd, chunk, 0, chunk.length, at);
     if (read === 0) break;
     const bytes =
@@ -194,6 +206,43 @@ export function eachLine(
   return false;
 }
 
+/** The mark of a file up to its first line that has one of these seqs of its own. */
+export function linesBefore(
+  fd: number,
+  stop: { readonly name: string; readonly journal: Journal; readonly seqs: ReadonlySet<number> },
+): FileMark {
+  const { name, journal, seqs } = stop;
+  let mark: FileMark = { name, length: 0, lines: 0, lastLineLength: 0, lastLineChecksum: 0 };
+  let isBefore = true;
+  eachLine(fd, 0, fstatSync(fd).size, (line, offset, terminated) => {
+    if (!isBefore) return;
+    const facts = isBlank(line) ? undefined : lineFacts(journal, line);
+    if (facts?.seq !== undefined && facts.seq !== null && seqs.has(facts.seq)) isBefore = false;
+    if (!isBefore || (!terminated && facts === null)) return;
+    const length = line.length + (terminated ? 1 : 0);
+    mark = {
+      name,
+      length: offset + length,
+      lines: mark.lines + (terminated ? 1 : 0),
+      lastLineLength: length,
+      lastLineChecksum: crc32(line),
+    };
+  });
+  return mark;
+}
+
+/** The bytes between two offsets, fewer where the file ends before. */
+export function readRange(fd: number, from: number, to: number): Buffer {
+  const bytes = Buffer.alloc(Math.max(0, to - from));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const read = readSync(fd, bytes, filled, bytes.length - filled, from + filled);
+    if (read === 0) break;
+    filled += read;
+  }
+  return bytes.subarray(0, filled);
+}
+
 /** Whether a line holds nothing but white space that JSON knows. */
 export function isBlank(line: Uint8Array): boolean {
   for (const byte of line) {
@@ -213,7 +262,13 @@ export function matchesMark(fd: number, mark: FileMark): boolean {
   return crc32(bytes.subarray(0, lineEnd)) === mark.lastLineChecksum;
 }
 
-function damaged(line: Buffer, number: number, offset: number, torn: boolean): ScannedDamage {
+/** A malformed line as it is reported. */
+export function damaged(
+  line: Buffer,
+  number: number,
+  offset: number,
+  torn: boolean,
+): ScannedDamage {
   return {
     line: number,
     offset,

@@ -129,6 +129,12 @@ export function trashPaths(
   return { final, partial: `${final}.partial` };
 }
 
+/** Where a repair prepares what it is about to put in place, and the plan that makes it certain. */
+export function repairFolder(layout: Layout): { readonly folder: string; readonly plan: string } {
+  const folder = join(layout.control, 'repair');
+  return { folder, plan: join(folder, 'plan.json') };
+}
+
 function numberIn(pattern: RegExp, fileName: string): number | null {
   const digits = pattern.exec(fileName)?.[1];
   return digits === undefined ? null : Number(digits);

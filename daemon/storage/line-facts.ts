@@ -46,7 +46,7 @@ export function rowKindKey(kind: RowKind): string {
 }
 
 /** What a turn or stream id of any JSON type counts as: its text, trimmed; null is none. */
-export function idText(value: unknown): string {
+function idText(value: unknown): string {
   if (value === null || value === undefined) return '';
   // Whatever it is, its text is its name: that is how the old library's readers meet it.
   return String(value as string).trim();

@@ -31,16 +31,25 @@ export class FileTable {
   readonly #modes: Modes;
   readonly #idle: LRUCache<JournalFile, true>;
   readonly #dirty: Set<JournalFile> = new Set();
+  /** Clean files that an append is about to write: they stay open until it does, or is refused. */
+  readonly #held: Set<JournalFile> = new Set();
   readonly #dirtyFolders: Set<string> = new Set();
   /** Reads under way, by descriptor. */
   readonly #readers: Map<number, number> = new Map();
+  /** Reads that opened their file themselves, and those that wait to. */
+  #reading = 0;
+  readonly #readersWaiting: (() => void)[] = [];
   /** Descriptors that their last reader closes. */
   readonly #leaving: Set<number> = new Set();
   #dirtySinceMs = 0;
 
+  /** How many files may be opened at once without closing one another. */
+  readonly openingMax: number;
+
   /** @param idleMax clean files that are kept open */
   constructor(modes: Modes, idleMax: number) {
     this.#modes = modes;
+    this.openingMax = Math.ceil(idleMax / 2);
     this.#idle = new LRUCache({
       max: idleMax,
       dispose: (_, file, reason) => {
@@ -95,10 +104,23 @@ export class FileTable {
     this.#idle.set(file, true);
   }
 
-  /** Takes a file that is about to be written out of reach of eviction. */
+  /** Takes an open file out of reach of eviction for an append that is to come. */
+  hold(file: JournalFile): void {
+    if (file.fd === null || this.#dirty.has(file)) return;
+    this.#idle.delete(file);
+    this.#held.add(file);
+  }
+
+  /** The append is refused, or will not come. */
+  letGo(file: JournalFile): void {
+    if (this.#held.delete(file)) this.#idle.set(file, true);
+  }
+
+  /** A file is about to be written: it stays open until a checkpoint has synced it. */
   markDirty(file: JournalFile, nowMs: number): void {
     if (this.#dirty.size === 0) this.#dirtySinceMs = nowMs;
     this.#idle.delete(file);
+    this.#held.delete(file);
     this.#dirty.add(file);
     file.dirty = true;
     file.writes += 1;
@@ -124,6 +146,7 @@ export class FileTable {
 
   /** Removes a file that was created for an append which was refused. */
   discard(file: JournalFile): void {
+    this.letGo(file);
     if (!file.created || file.fd === null || file.size > 0) return;
     this.forget(file);
     unlinkSync(file.path);
@@ -142,20 +165,14 @@ export class FileTable {
   /** Closes a file that was deleted or is no longer known. */
   forget(file: JournalFile): void {
     this.#idle.delete(file);
+    this.#held.delete(file);
     this.#dirty.delete(file);
     this.#close(file);
   }
 
   /** Runs a step with a descriptor that can be read; it is not closed meanwhile. */
   async reading<T>(file: JournalFile, step: (fd: number) => Promise<T>): Promise<T> {
-    if (file.fd === null) {
-      const fd = await open(file.path, O_RDONLY | O_NOFOLLOW);
-      try {
-        return await step(fd);
-      } finally {
-        closeSync(fd);
-      }
-    }
+    if (file.fd === null) return await this.#readingClosed(file, step);
     this.#idle.get(file);
     const { fd } = file;
     this.#readers.set(fd, (this.#readers.get(fd) ?? 0) + 1);
@@ -166,10 +183,29 @@ export class FileTable {
     }
   }
 
+  /** Opens a file for one read; so many at a time as are opened for appending. */
+  async #readingClosed<T>(file: JournalFile, step: (fd: number) => Promise<T>): Promise<T> {
+    if (this.#reading < this.openingMax) this.#reading += 1;
+    else await new Promise<void>((resolve) => this.#readersWaiting.push(resolve));
+    try {
+      const fd = await open(file.path, O_RDONLY | O_NOFOLLOW);
+      try {
+        return await step(fd);
+      } finally {
+        closeSync(fd);
+      }
+    } finally {
+      const next = this.#readersWaiting.shift();
+      if (next === undefined) this.#reading -= 1;
+      else next();
+    }
+  }
+
   /** Closes everything. */
   close(): void {
-    for (const file of [...this.#dirty, ...this.#idle.keys()]) this.#close(file);
+    for (const file of [...this.#dirty, ...this.#held, ...this.#idle.keys()]) this.#close(file);
     this.#dirty.clear();
+    this.#held.clear();
     this.#idle.clear();
   }
 

@@ -18,12 +18,13 @@ export function isFresh(stream: Stream): boolean {
 }
 
 function isUnchanged(file: Stream['files'][number]): boolean {
+  // Its size is ours and on the move; the writer looks itself whether others wrote too.
+  if (file.writing) return true;
   const stat = statSync(file.path, { throwIfNoEntry: false });
   if (stat === undefined) return file.mark.length === 0 && file.size === 0;
   const isSame =
     file.identity === null || (stat.ino === file.identity.ino && stat.dev === file.identity.dev);
-  // The writer looks itself whether others wrote too.
-  return isSame && (stat.size === file.size || (file.writing && stat.size > file.size));
+  return isSame && stat.size === file.size;
 }
 
 /** A run file that another program created. */

@@ -30,7 +30,7 @@ export class JournalFile {
   fd: number | null = null;
   /** Whether something was written that no checkpoint has synced. */
   dirty = false;
-  /** Whether lines are on their way into it: until they are taken in its size says nothing. */
+  /** Whether lines of ours are being written: the worker looks for others' bytes around them. */
   writing = false;
   /** Counts writes, so that a checkpoint knows whether there was one since it began. */
   writes = 0;

@@ -64,11 +64,13 @@ function* pieces(files: readonly JournalFile[], rows: Iterable<Row>): Generator<
   for (const row of rows) {
     const file = files[row.file] as JournalFile;
     const end = row.offset + row.length;
-    // Lines are neighbours if nothing but the LF lies between them.
+    // Lines are neighbours if nothing but the LF lies between them, and both are in the file or both
+    // still on their way into it.
     const follows: boolean =
       piece !== null &&
       piece.file === file &&
       row.offset === piece.to + 1 &&
+      row.offset !== file.behind?.at &&
       end - piece.from <= ANSWER_FRAME_BYTES;
     if (piece !== null && follows) {
       piece.rows.push(row);

@@ -171,7 +171,7 @@ export function addToRanges(
 }
 
 /** Gives the seq of each line without one, asked in the order of the file. */
-function rangeReader(ranges: readonly NumberedRange[]): (offset: number) => number {
+export function rangeReader(ranges: readonly NumberedRange[]): (offset: number) => number {
   const sorted = [...ranges].sort((a, b) => a.offset - b.offset);
   let at = -1;
   let used = 0;

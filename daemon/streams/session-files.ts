@@ -34,6 +34,11 @@ export class SessionFiles {
     return (await this.#current()).files.get(sessionId) ?? [];
   }
 
+  /** The files of every session, by its id. */
+  async all(): Promise<ReadonlyMap<string, readonly string[]>> {
+    return (await this.#current()).files;
+  }
+
   /** Every session with a file, in the order of code units. */
   async sessionIds(): Promise<string[]> {
     return [...(await this.#current()).files.keys()].sort(byCodeUnit);

@@ -5,7 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
-import { EventLogError, StorageFailedError, StorageFullError } from '../../shared/errors.js';
+import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -20,11 +20,12 @@ import {
   trashPaths,
 } from '../storage/layout.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
-import { type Failure, failureOf, isNoRoom } from '../workers/failure.js';
+import type { Failure } from '../workers/failure.js';
 import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
 import type { FileTable } from './file-table.js';
 import { isFresh } from './freshness.js';
 import type { LoadedStream } from './load.js';
+import { openFailure } from './open-failure.js';
 import type { SessionFiles } from './session-files.js';
 import { Stream } from './stream.js';
 
@@ -53,8 +54,6 @@ export class StreamTable implements StreamSource {
   /** Streams whose catalog entry is older than they are. */
   readonly #changed: Set<Stream> = new Set();
   readonly #opening: Set<string> = new Set();
-  /** Streams that are read anew when the batch in flight has been taken in. */
-  readonly #reloadDue: Set<Stream> = new Set();
   #committer: Committer | null = null;
   /** The fsyncs that made foreign content durable. */
   readonly counts: { fileSyncs: number; directorySyncs: number; loads: number } = {
@@ -127,7 +126,7 @@ export class StreamTable implements StreamSource {
    * @throws EventLogError when it cannot be loaded
    */
   async ready(stream: Stream): Promise<void> {
-    while (stream.state.kind !== 'ready') {
+    while (stream.state.kind !== 'ready' || stream.reloadsNext) {
       if (stream.state.kind === 'failed') throw stream.state.error;
       await new Promise<void>((resolve) => {
         const waiting = this.#waiting.get(stream);
@@ -145,6 +144,17 @@ export class StreamTable implements StreamSource {
     await this.ready(stream);
   }
 
+  /** Runs a step with a stream that is open and as its files are. */
+  async read<T>(name: StreamName, step: (stream: Stream) => Promise<T>): Promise<T> {
+    const stream = this.hold(name);
+    try {
+      await this.fresh(stream);
+      return await step(stream);
+    } finally {
+      this.release(stream);
+    }
+  }
+
   /** Streams whose catalog entry is older than they are write it anew. */
   refreshCatalog(): void {
     for (const stream of this.#changed) this.#writeEntry(stream);
@@ -158,6 +168,8 @@ export class StreamTable implements StreamSource {
   prepareFile(stream: Stream, fileName: string): void {
     const file = stream.fileNamed(fileName);
     if (this.#opening.has(file.path)) return;
+    // The others have their turn when one of these is open: more would only close one another.
+    if (this.#opening.size >= this.#options.files.openingMax) return;
     this.#opening.add(file.path);
     stream.pins += 1;
     this.#open(stream, fileName)
@@ -179,26 +191,23 @@ export class StreamTable implements StreamSource {
 
   reload(stream: Stream): void {
     if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
+    // A scan beside a commit would miss its lines, or take them for another program's.
+    if (stream.inFlight) {
+      stream.reloadsNext = true;
+      return;
+    }
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });
-    // A scan beside a commit would miss its lines, or take them for another program's.
-    if (stream.inFlight) {
-      stream.state = { kind: 'loading' };
-      this.#reloadDue.add(stream);
-    } else this.#load(stream);
+    this.#load(stream);
   }
 
-  inFlight(streams: ReadonlySet<Stream>): void {
-    for (const stream of streams) stream.inFlight = true;
-  }
-
-  settled(streams: ReadonlySet<Stream>): void {
-    for (const stream of streams) {
-      stream.inFlight = false;
-      for (const file of stream.files) file.writing = false;
-      if (this.#reloadDue.delete(stream)) this.#load(stream);
-    }
+  landed(stream: Stream): void {
+    stream.inFlight = false;
+    if (!stream.reloadsNext) return;
+    stream.reloadsNext = false;
+    this.reload(stream);
+    this.#wake(stream);
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
@@ -326,7 +335,7 @@ export class StreamTable implements StreamSource {
   #readFailure(failure: Failure): Error {
     if (failure.phase === 'sync') this.#options.onFatal(failure);
     return new StorageFailedError(
-      `the stream cannot be read: ${failure.message}; mend what is wrong with that file and try again`,
+      `${failure.path} cannot be read: ${failure.message}; mend what is wrong with it and try again`,
       'not-committed',
     );
   }
@@ -341,15 +350,4 @@ export class StreamTable implements StreamSource {
     if (entry === null) this.#options.catalog.remove(stream.name);
     else this.#options.catalog.set(entry);
   }
-}
-
-function openFailure(path: string, error: unknown): Error {
-  if (error instanceof EventLogError) return error;
-  const failure = failureOf(error, 'open', path);
-  return isNoRoom(failure)
-    ? new StorageFullError(`no room to create ${path}: ${failure.message}; nothing was written`)
-    : new StorageFailedError(
-        `${path} cannot be opened for writing: ${failure.message}; nothing was written, mend it and try again`,
-        'not-committed',
-      );
 }

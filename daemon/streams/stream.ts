@@ -59,8 +59,10 @@ export class Stream {
   readonly #filesByName: Map<string, JournalFile> = new Map();
   /** When the stream's folder last changed, as far as was looked, in milliseconds. */
   folderChangedMs = 0;
-  /** Whether a batch that changes it is on its way. */
+  /** Whether a batch with events of the stream is on its way: what is read meanwhile lacks them. */
   inFlight = false;
+  /** Whether the stream is to be read anew once that batch has landed. */
+  reloadsNext = false;
   /** Calls that hold the stream open. */
   pins = 0;
 
@@ -128,8 +130,24 @@ export class Stream {
       kind: isTurn ? TURN_ROW : kind,
     });
     if (isTurn) this.turns.add(row, kind as TurnRowKind, createdAt);
-    this.lastSeq = seq;
+    this.lastSeq = Math.max(this.lastSeq, seq);
     this.lastCreatedAtUs = event.createdAtUs;
+  }
+
+  /** Takes in an event that recovery found no room for; others of a later seq may be there. */
+  insert(event: CommittedEvent): void {
+    const { seq, file, offset, length, kind, createdAt } = event;
+    const at = this.index.firstAfter(seq);
+    if (at === this.index.length) return this.add(event);
+    const old = this.index;
+    const isTurn = kind.journal === 'turns';
+    const row = { seq, file: file.number, offset, length, kind: isTurn ? TURN_ROW : kind };
+    this.index = new StreamIndex();
+    for (let before = 0; before < at; before += 1) this.index.add(old.row(before));
+    this.index.add(row);
+    for (let after = at; after < old.length; after += 1) this.index.add(old.row(after));
+    if (isTurn) this.turns.insert(at, kind as TurnRowKind, createdAt);
+    this.lastCreatedAtUs = Math.max(this.lastCreatedAtUs, event.createdAtUs);
   }
 
   /** The number of events of a run, wherever they lie. */

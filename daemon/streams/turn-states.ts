@@ -76,4 +76,31 @@ export class TurnStates {
     if (role === 'submitted') turn.submitted ??= row;
     if (role === 'terminal') turn.terminals.push({ row, createdAt });
   }
+
+  /** Takes in an event that stands before others: their rows move by one. */
+  insert(row: number, kind: TurnRowKind, createdAt: number): void {
+    const moved = (at: number): number => (at >= row ? at + 1 : at);
+    for (const turn of this.#turns.values()) {
+      turn.latest = moved(turn.latest);
+      if (turn.submitted !== null) turn.submitted = moved(turn.submitted);
+      for (const [at, terminal] of turn.terminals.entries())
+        turn.terminals[at] = { ...terminal, row: moved(terminal.row) };
+    }
+    const { turnId, streamId, role } = kind;
+    const turn = this.#turns.get(turnId);
+    if (turn === undefined) return this.add(row, kind, createdAt);
+    if (streamId !== '' && !this.#turnOfStream.has(streamId))
+      this.#turnOfStream.set(streamId, turnId);
+    const isLatest =
+      createdAt > turn.latestCreatedAt || (createdAt === turn.latestCreatedAt && row > turn.latest);
+    if (isLatest) {
+      turn.latest = row;
+      turn.latestCreatedAt = createdAt;
+    }
+    if (role === 'submitted') turn.submitted = Math.min(row, turn.submitted ?? row);
+    if (role === 'terminal') {
+      turn.terminals.push({ row, createdAt });
+      turn.terminals.sort((a, b) => a.row - b.row);
+    }
+  }
 }

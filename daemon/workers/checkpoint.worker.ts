@@ -19,6 +19,8 @@ export interface CheckpointTask {
   /** A frame with the changes, and one with everything where the file is to be replaced. */
   readonly changes: Uint8Array;
   readonly everything: Uint8Array | null;
+  /** Whether the changes alone would leave out what the file on disk lacks. */
+  readonly mustReplace: boolean;
   readonly trash: readonly string[];
 }
 
@@ -46,13 +48,13 @@ function writeCatalog(task: CheckpointTask): {
   readonly end: CatalogEnd;
   readonly replaced: boolean;
 } {
-  const { everything, end } = task;
+  const { everything, end, mustReplace } = task;
   if (everything !== null) {
     const anew = asResult(() =>
       writeCatalogAnew(task.layout, end.number + 1, everything, task.epoch),
     );
     if (anew.ok) return { end: anew.value, replaced: true };
-    if (!isNoRoom(anew.failure) || end.number === 0) throw new FailureError(anew.failure);
+    if (!isNoRoom(anew.failure) || mustReplace) throw new FailureError(anew.failure);
   }
   return { end: appendToCatalog(end, task.changes), replaced: false };
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
+import { type Finished, finished } from './cli.js';
 
 const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 const RETRY_MS = 10;
@@ -19,6 +20,8 @@ export interface DaemonProcess {
   readonly output: () => string;
   /** Sends a signal and waits for its end. */
   readonly kill: (signal: NodeJS.Signals) => Promise<number | null>;
+  /** Its exit code, once it has ended; null after a signal that it did not handle. */
+  readonly ended: Promise<number | null>;
   /** Ends it with SIGTERM and waits for its exit code. */
   readonly stop: () => Promise<number | null>;
 }
@@ -26,25 +29,22 @@ export interface DaemonProcess {
 export interface DaemonOptions {
   readonly dir?: string;
   readonly args?: readonly string[];
+  /** A program that execs the daemon, and its arguments: `['setpriv', '--reuid=65534']`. */
+  readonly through?: readonly string[];
 }
 
-/** How a program ended, and all that it wrote. */
-export interface EndedProgram {
-  readonly code: number | null;
-  readonly output: string;
-}
-
-/** Runs `eventlogd` to its end: for commands that end by themselves and starts that are refused. */
-export async function runDaemonProgram(args: readonly string[]): Promise<EndedProgram> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  }
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output };
+/**
+ * Runs `eventlogd` to its end: for commands that end by themselves and starts that are refused.
+ *
+ * @param through a program that execs it, and its arguments
+ */
+export async function runDaemonProgram(
+  args: readonly string[],
+  through: readonly string[] = [],
+): Promise<Finished & { readonly output: string }> {
+  const [command = process.execPath, ...rest] = [...through, process.execPath, PROGRAM, ...args];
+  const done = await finished(spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] }));
+  return { ...done, output: `${done.stdout}${done.stderr}` };
 }
 
 /** Starts a daemon without waiting for it, for a test that kills it on the way up. */
@@ -75,9 +75,16 @@ export async function startDaemonProcess(
   options: DaemonOptions = {},
 ): Promise<DaemonProcess> {
   const dir = options.dir ?? join(await makeFolder(t), 'd');
-  const child = spawn(process.execPath, [PROGRAM, 'start', '--dir', dir, ...(options.args ?? [])], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const [command = process.execPath, ...rest] = [
+    ...(options.through ?? []),
+    process.execPath,
+    PROGRAM,
+    'start',
+    '--dir',
+    dir,
+    ...(options.args ?? []),
+  ];
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   const gather = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -97,6 +104,7 @@ export async function startDaemonProcess(
     process: child,
     output: () => output,
     kill,
+    ended,
     stop: () => kill('SIGTERM'),
   };
 }

@@ -1,0 +1,86 @@
+import test from 'ava';
+import { Retries } from '../../../daemon/commit/retries.js';
+import { FoldedLog } from '../../../daemon/recovery/fold-log.js';
+import { Catalog } from '../../../daemon/storage/catalog.js';
+import type {
+  LoggedEvent,
+  LogRecord,
+  RetryFacts,
+  StreamLife,
+} from '../../../daemon/storage/log-records.js';
+
+const LIFE: StreamLife = { journal: 'runs', id: 't', generation: 1 };
+const RETRY: RetryFacts = { identity: null, key: null, fingerprint: null, atMs: 0 };
+
+function event(position: number, fileName: string, runId: string): LoggedEvent {
+  const line = Buffer.from(JSON.stringify({ thread_id: 't', run_id: runId, seq: position }));
+  return { stream: LIFE, position, seq: position, fileName, line };
+}
+
+function append(...events: LoggedEvent[]): LogRecord {
+  return { type: 'append', retry: RETRY, events };
+}
+
+function folded(records: readonly LogRecord[]): FoldedLog {
+  const log = new FoldedLog(new Catalog(), new Retries(), 0);
+  for (const record of records) log.add(record);
+  return log;
+}
+
+test('a deleted run is not written again into a file that other runs share', (t) => {
+  const log = folded([
+    append(event(1, 'a.jsonl', 'a'), event(2, 'b.jsonl', 'b')),
+    {
+      type: 'deleteRun',
+      stream: LIFE,
+      position: 3,
+      retry: RETRY,
+      count: 1,
+      runId: 'a',
+      moved: [],
+      rewrites: ['a.jsonl'],
+    },
+    append(event(4, 'a.jsonl', 'a')),
+  ]);
+  const stream = log.streams.get('runs/t');
+  const due = (name: string): number[] => stream?.due.get(name)?.map(({ seq }) => seq) ?? [];
+  t.deepEqual(due('a.jsonl'), [4]);
+  t.deepEqual(due('b.jsonl'), [2]);
+  t.is(stream?.entry.lastSeq, 4);
+});
+
+test('a stream whose files hold nothing any more keeps its life while it is fenced', (t) => {
+  const log = folded([
+    append(event(1, 'a.jsonl', 'a'), event(2, 'a.jsonl', 'a')),
+    { type: 'adoptFiles', stream: LIFE, position: 3, lastSeq: 2, files: [], ranges: [] },
+    { type: 'fence', stream: LIFE, position: 4, reason: 'was cut' },
+  ]);
+  const stream = log.streams.get('runs/t');
+  t.is(stream?.entry.lastSeq, 2);
+  t.is(stream?.entry.fence, 'was cut');
+  t.is(stream?.due.size, 0);
+  t.is(log.removed.size, 0);
+});
+
+test('a life that ended is gone, and what follows is another', (t) => {
+  const next: StreamLife = { ...LIFE, generation: 9 };
+  const end: LogRecord = {
+    type: 'adoptFiles',
+    stream: LIFE,
+    position: 2,
+    lastSeq: 0,
+    files: [],
+    ranges: [],
+  };
+  const ended = folded([append(event(1, 'a.jsonl', 'a')), end]);
+  t.is(ended.streams.size, 0);
+  t.true(ended.removed.has('runs/t'));
+  const again = folded([
+    append(event(1, 'a.jsonl', 'a')),
+    end,
+    append({ ...event(9, 'a.jsonl', 'a'), stream: next, seq: 1 }),
+  ]);
+  t.is(again.streams.get('runs/t')?.entry.generation, 9);
+  t.is(again.streams.get('runs/t')?.entry.lastSeq, 1);
+  t.is(again.removed.size, 0);
+});
