@@ -72,6 +72,8 @@ export const CONNECTIONS_MAX = 4_096;
 export const LISTEN_BACKLOG = 4_096;
 /** Time that a connection may take to say hello, in milliseconds. */
 export const HELLO_TIMEOUT_MS = 10_000;
+/** Time that a client may take to end a connection which a drain has ended, in milliseconds. */
+export const CLOSE_LINGER_MS = 2_000;
 /** Rows of an answer are gathered into frames of about this size, in bytes. */
 export const ANSWER_FRAME_BYTES: number = 256 * KIB;
 /** Unsent answer bytes of one connection past which the daemon stops producing more. */

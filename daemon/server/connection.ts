@@ -17,6 +17,7 @@ import {
 import { encodeFrame, FrameDecoder } from '../../shared/frame-codec.js';
 import {
   BATCH_EVENTS_MAX,
+  CLOSE_LINGER_MS,
   CONNECTION_BYTES_MAX,
   CONNECTION_CALLS_MAX,
   CONNECTION_UNSENT_BYTES_MAX,
@@ -88,11 +89,28 @@ export class Connection {
     this.send({ type: 'draining' });
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.#flush();
+    await this.#linger();
+  }
+
+  /**
+   * Ends the connection and waits for the client to end it too. Closed with requests unread, it
+   * would break the client's next write, and with it the answers that the client has not read.
+   */
+  async #linger(): Promise<void> {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    this.#state = 'closed';
+    socket.removeAllListeners('data').resume();
     await new Promise<void>((resolve) => {
-      if (this.#socket.destroyed) resolve();
-      else this.#socket.end(resolve);
+      let timer: NodeJS.Timeout | undefined;
+      socket.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      socket.end(() => {
+        timer = setTimeout(() => socket.destroy(), CLOSE_LINGER_MS);
+      });
     });
-    this.#socket.destroy();
   }
 
   /** Sends a frame with the others of this turn of the event loop. */
