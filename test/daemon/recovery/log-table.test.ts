@@ -58,6 +58,7 @@ const SCENES: Readonly<Record<string, readonly Scene[]>> = {
   'a bad frame that was durable: corrupt': [
     { segments: [segment(1, 0, torn(1), frame(2, { frontier: 1 }))], positions: [] },
     { segments: [segment(1, 0, frame(1), torn(2))], covered: 2, positions: [1] },
+    { segments: [segment(1, 0, frame(1), frame(7, { frontier: 6 }))], positions: [1] },
     { segments: [segment(1, 0, torn(1)), segment(2, 1, frame(2))], covered: 2, positions: [] },
   ],
   'bytes behind the last frame of a segment that the next one follows: torn': [
@@ -71,7 +72,7 @@ const SCENES: Readonly<Record<string, readonly Scene[]>> = {
     { segments: [segment(1, 0, frame(1), torn(2))], covered: 1, positions: [1] },
     // An older frame behind it that a crash before left proves nothing.
     { segments: [segment(1, 0, frame(1), torn(2), frame(3, { frontier: 1 }))], positions: [1] },
-    { segments: [segment(1, 0, frame(1), frame(7))], positions: [1] },
+    { segments: [segment(1, 0, frame(1), frame(7, { frontier: 1 }))], positions: [1] },
     {
       segments: [segment(1, 0, frame(1, { epoch: 2 }), frame(2, { epoch: 1 }))],
       positions: [1],
