@@ -8,6 +8,7 @@ import {
   AbortedError,
   ClientClosedError,
   DisconnectedError,
+  DrainingError,
   EventLogError,
   ProtocolError,
 } from '../shared/errors.js';
@@ -244,6 +245,7 @@ export class Connection {
         this.#link?.end(new ProtocolError(`the daemon answered call ${id}, which is not sent`));
       } else {
         if (effect === 'refused-draining') this.#drain();
+        this.#leaveDrained();
         if (this.#table.hasUnsent) this.#flusher.request();
       }
     } else if (type === 'draining') {
@@ -253,9 +255,16 @@ export class Connection {
     }
   }
 
-  /** Sends nothing more on this link; the daemon ends it when it has answered what it took. */
+  /** Sends nothing more on this link, and leaves it when all that was sent is answered. */
   #drain(): void {
     if (this.#state === 'ready') this.#moveTo('draining');
+    this.#leaveDrained();
+  }
+
+  /** The daemon waits for this, so that it closes no link with calls unread. */
+  #leaveDrained(): void {
+    if (this.#state !== 'draining' || this.#table.hasSent) return;
+    this.#link?.end(new DrainingError(`${this.#socketPath}: the daemon is stopping`));
   }
 
   #onLinkEnd(error: Error): void {

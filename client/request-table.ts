@@ -65,6 +65,11 @@ export class RequestTable {
     this.#limits = limits;
   }
 
+  /** Whether any call that was sent waits for its answer. */
+  get hasSent(): boolean {
+    return this.#sent.size > 0;
+  }
+
   /** Whether any call waits to be sent. */
   get hasUnsent(): boolean {
     return this.#unsent.size > 0;

@@ -189,6 +189,7 @@ export class Store {
       commitBytesMax: limits.commitBytesMax,
       onFatal,
       onCommitted: () => this.#checkpointer.consider(),
+      onLogFull: () => void this.#checkpointer.run(),
       onHealth: (health, reason) => {
         logger[health === 'ok' ? 'info' : 'error']({ health, reason }, `health: ${health}`);
       },

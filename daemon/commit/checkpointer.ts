@@ -121,7 +121,7 @@ export class Checkpointer {
     const covered = committer.frontier;
     const logBytes = log.bytesWritten;
     const dirty = [...files.dirty].map((file) => ({ file, writes: file.writes }));
-    const folders = [...files.dirtyFolders].sort((a, b) => b.length - a.length);
+    const folders = files.takeDirtyFolders().sort((a, b) => b.length - a.length);
     const trash = this.#trash.filter(({ position }) => position <= covered);
     const changes = { ...catalog.takeChanges(), ...retries.takeChanges(), cleanStop };
     const header = {
@@ -152,12 +152,13 @@ export class Checkpointer {
     if (!result.ok) {
       catalog.giveBack(changes);
       retries.giveBack(changes);
+      files.giveBackFolders(folders);
       if (!isNoRoom(result.failure)) this.#options.onFatal(result.failure);
       else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
       return result.failure;
     }
     this.#done(result.value);
-    files.synced(dirty, folders, Date.now());
+    files.synced(dirty, Date.now());
     this.#trash = this.#trash.filter((one) => !trash.includes(one));
     this.#logBytesAtLast = logBytes;
     committer.covered(covered);

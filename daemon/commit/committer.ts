@@ -42,6 +42,8 @@ export interface CommitterOptions {
   readonly onFatal: (failure: Failure) => void;
   /** Told of each durable batch. */
   readonly onCommitted: () => void;
+  /** Told when the log has no room: a checkpoint may free some. */
+  readonly onLogFull: () => void;
   readonly onHealth: (health: CommitHealth, reason: string) => void;
 }
 
@@ -273,6 +275,7 @@ export class Committer {
   /** There is no room in the log: appends are refused, the rest tries again without them. */
   #refuse(sealed: readonly SealedOperation[], failure: Failure): void {
     if (failure.phase === 'sync') return this.#fail(failure, sealed);
+    if (this.#health.health === 'ok' && isNoRoom(failure)) this.#options.onLogFull();
     this.#health.set('log-full', failure.message);
     const error = isNoRoom(failure)
       ? new StorageFullError(`no room for the commit log: ${failure.message}; nothing was written`)

@@ -238,7 +238,14 @@ export class LogTail {
     const step = Math.max(from + SEGMENT_FILL_BYTES, needed);
     const to = needed > segmentBytes ? needed : Math.min(step, Math.max(segmentBytes, needed));
     this.#filling = lane
-      .run({ kind: 'fill', fd: segment.fd, path: segment.path, from, to })
+      .run({
+        kind: 'fill',
+        fd: segment.fd,
+        path: segment.path,
+        from,
+        needed: Math.min(needed, to),
+        to,
+      })
       .then((result) => {
         if (result.ok && segment.filledTo === from) segment.filledTo = result.value;
         return this.#settled(result);

@@ -85,11 +85,27 @@ export class Connection {
   /** Refuses new calls and resolves when all that were accepted are answered and sent. */
   async drain(): Promise<void> {
     if (this.#state === 'closed') return;
+    const isGreeting = this.#state === 'greeting';
     this.#state = 'draining';
     this.send({ type: 'draining' });
+    this.#flush();
+    // A client ends its side when it has all its answers; what it sent before it heard is refused.
+    if (!isGreeting) await this.#closedWithin(CLOSE_LINGER_MS);
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.#flush();
     await this.#linger();
+  }
+
+  async #closedWithin(timeoutMs: number): Promise<void> {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      socket.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /**

@@ -62,8 +62,16 @@ export class FileTable {
     return this.#dirty;
   }
 
-  get dirtyFolders(): ReadonlySet<string> {
-    return this.#dirtyFolders;
+  /** The folders in which something was created since the last call; the caller syncs them. */
+  takeDirtyFolders(): string[] {
+    const folders = [...this.#dirtyFolders];
+    this.#dirtyFolders.clear();
+    return folders;
+  }
+
+  /** Folders that could not be synced after all. */
+  giveBackFolders(folders: readonly string[]): void {
+    for (const folder of folders) this.#dirtyFolders.add(folder);
   }
 
   /** When the first write was that no checkpoint has synced, in milliseconds since 1970. */
@@ -131,7 +139,6 @@ export class FileTable {
   /** A checkpoint has synced these files as they were at these counts of writes. */
   synced(
     files: readonly { readonly file: JournalFile; readonly writes: number }[],
-    folders: readonly string[],
     nowMs: number,
   ): void {
     for (const { file, writes } of files) {
@@ -140,7 +147,6 @@ export class FileTable {
       this.#dirty.delete(file);
       if (file.fd !== null) this.#idle.set(file, true);
     }
-    for (const folder of folders) this.#dirtyFolders.delete(folder);
     this.#dirtySinceMs = nowMs;
   }
 

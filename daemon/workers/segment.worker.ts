@@ -28,6 +28,7 @@ export type SegmentTask =
       readonly fd: number;
       readonly path: string;
       readonly from: number;
+      readonly needed: number;
       readonly to: number;
     }
   | {
@@ -68,10 +69,18 @@ export default function run(task: SegmentTask): SegmentResult {
   });
 }
 
+/** Fills a step; where there is no room for all of it, what is needed, and else nothing. */
 function fill(task: Extract<SegmentTask, { kind: 'fill' }>): number {
-  writeZeros(task.fd, task.from, task.to, task.path);
-  syncData(task.fd, task.path);
-  return task.to;
+  const { fd, path, from, needed, to } = task;
+  const filled = asResult(() => writeZeros(fd, from, to, path));
+  if (filled.ok) {
+    syncData(fd, path);
+    return to;
+  }
+  const end = sizeOf(fd) >= needed && isNoRoom(filled.failure) ? needed : from;
+  cutFile(fd, end, path);
+  if (end === from) throw new FailureError(filled.failure);
+  return end;
 }
 
 /** Makes the next segment's file. On a disk without room a smaller one is better than none. */

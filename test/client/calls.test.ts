@@ -187,9 +187,9 @@ test('what is refused as DRAINING is sent on the next connection, in call order'
   peer.refuse(one ?? {}, 'DRAINING');
   peer.ack(three ?? {});
   await calls[2];
-  t.is(log.state, 'draining');
+  // All that was sent is answered, so the client leaves, and the daemon can close.
+  t.is(log.state, 'reconnecting');
   t.deepEqual(peer.waiting, []);
-  peer.end();
   const next = await server.accept();
   const requests = await next.take(3);
   t.deepEqual(
@@ -208,14 +208,18 @@ test('after the notice that the daemon drains nothing more is sent to it', async
   const { server, peer, log } = await connected(t);
   const before = log.turns.append('before', EVENT);
   const request = await peer.next();
+  const during = log.turns.append('during', EVENT);
+  const request2 = await peer.next();
   peer.send({ type: 'draining' });
   peer.ack(request);
   await before;
   t.is(log.state, 'draining');
+  peer.ack(request2);
+  await during;
+  t.is(log.state, 'reconnecting');
   const after = log.turns.append('after', EVENT);
   await turn();
   t.deepEqual(peer.waiting, []);
-  peer.end();
   const next = await server.accept();
   const [sent] = await next.take(1);
   t.is(sent?.['sessionId'], 'after');
