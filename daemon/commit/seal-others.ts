@@ -25,7 +25,10 @@ export function sealDeletion(
   }
   const count = runId === null ? stream.index.length : stream.rowsOfRun(runId);
   const plan = planDeletion(stream, runId);
-  if (count === 0 && plan.moved.length === 0) {
+  // A thread whose runs are all deleted still has a life, which ends with the thread.
+  const isNothing =
+    count === 0 && plan.moved.length === 0 && (runId !== null || stream.generation === 0);
+  if (isNothing) {
     settle.resolve(0);
     return null;
   }
