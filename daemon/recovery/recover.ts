@@ -29,6 +29,7 @@ import {
 } from '../storage/disk.js';
 import { encodeFrameOnDisk, type FrameHeader } from '../storage/frame-format.js';
 import {
+  foldersLeft,
   type Layout,
   type StreamName,
   sessionOfFile,
@@ -247,10 +248,7 @@ function replay(what: {
     const paths = trashPaths(layout, position);
     if (existsSync(paths.final)) continue;
     const folder = streamFolder(layout, name);
-    const emptied =
-      name.journal === 'runs' && runId === null
-        ? [...streamFolders(layout, name)].reverse().slice(0, 2)
-        : [];
+    const emptied = runId === null ? foldersLeft(layout, name) : [];
     const fileNames = runId === null ? [...new Set([...moved, ...filesOf(layout, name)])] : moved;
     trashFiles({ ...paths, folder, fileNames, rewrites, runId, emptied });
     report.note('redone', folder, `the deletion at position ${position} was carried out`);

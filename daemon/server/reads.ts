@@ -34,9 +34,10 @@ export class Reads {
     const { afterSeq = 0, limit = Number.POSITIVE_INFINITY } = request;
     await this.#context.store.table.read(sessionName(request.sessionId), async (stream) => {
       const { index, generation } = stream;
-      // Old lines may have seq 0, which is not after anything.
-      const from = afterSeq === 0 ? 0 : index.firstAfter(afterSeq);
-      const rows = rowsAfter(index, afterSeq === 0 ? -1 : afterSeq, limit);
+      // Without a cursor old lines of seq 0 are read too.
+      const after = afterSeq === 0 ? -1 : afterSeq;
+      const from = index.firstAfter(after);
+      const rows = rowsAfter(index, after, limit);
       const to = from + rows.length;
       const damage = damageOnPage(stream, { from, to });
       await this.#sendRows(stream, rows, answer);

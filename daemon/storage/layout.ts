@@ -74,6 +74,11 @@ export function streamFolders(layout: Layout, name: StreamName): readonly string
     : [layout.threads, join(layout.threads, name.id), join(layout.threads, name.id, RUNS)];
 }
 
+/** The folders that a deleted stream leaves, innermost first: they go if nothing else lies in them. */
+export function foldersLeft(layout: Layout, name: StreamName): readonly string[] {
+  return name.journal === 'turns' ? [] : [...streamFolders(layout, name)].reverse().slice(0, 2);
+}
+
 /** The name of the file that an append to a session, or to a run of a thread, goes to. */
 export function journalFileName(id: string): string {
   return `${id}${ENDING}`;

@@ -13,6 +13,7 @@ import type { StreamDeletion, StreamSource } from '../commit/stream-source.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import {
+  foldersLeft,
   type Layout,
   type StreamName,
   streamFolders,
@@ -215,10 +216,7 @@ export class StreamTable implements StreamSource {
     stream.state = { kind: 'deleting' };
     const { runId, position, moved, rewrites } = deletion;
     const paths = trashPaths(layout, position);
-    const emptied =
-      stream.name.journal === 'runs' && runId === null
-        ? [...stream.folders].reverse().slice(0, 2)
-        : [];
+    const emptied = runId === null ? foldersLeft(layout, stream.name) : [];
     const moves = { ...paths, folder: stream.folder, fileNames: moved, rewrites, runId, emptied };
     const result = await commitLane.run({ kind: 'trash', moves });
     if (result.kind !== 'trash') throw new Error('the commit lane answered another task');
