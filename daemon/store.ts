@@ -28,6 +28,7 @@ import type { Layout } from './storage/layout.js';
 import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
 import { StreamTable } from './streams/stream-table.js';
+import { Hub } from './subscriptions/hub.js';
 import type { CheckpointDone, CheckpointTask } from './workers/checkpoint.worker.js';
 import type { CommitResult, CommitTask } from './workers/commit-task.js';
 import type { Failure, Result } from './workers/failure.js';
@@ -57,6 +58,7 @@ interface Lanes {
 export class Store {
   readonly catalog: Catalog = new Catalog();
   readonly retries: Retries = new Retries();
+  readonly hub: Hub = new Hub();
   readonly files: FileTable;
   readonly sessionFiles: SessionFiles;
   readonly table: StreamTable;
@@ -166,6 +168,7 @@ export class Store {
       sessionFiles: this.sessionFiles,
       scanLane: this.#lanes.scan,
       commitLane: this.#lanes.commit,
+      hub: this.hub,
       dirtyFilesMax,
       onTrash: (position, path) => this.#checkpointer.addTrash(position, path),
       checkpoint: () => this.#checkpointer.run(),
@@ -182,6 +185,7 @@ export class Store {
       files: this.files,
       retries: this.retries,
       streams: this.table,
+      hub: this.hub,
       epoch: recovered.epoch,
       lastPosition: recovered.lastPosition,
       nextPosition: recovered.nextPosition,

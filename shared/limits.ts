@@ -78,6 +78,26 @@ export const CLOSE_LINGER_MS = 2_000;
 export const ANSWER_FRAME_BYTES: number = 256 * KIB;
 /** Unsent answer bytes of one connection past which the daemon stops producing more. */
 export const CONNECTION_UNSENT_BYTES_MAX: number = 1 * MIB;
+/** Subscriptions of one daemon. */
+export const SUBSCRIPTIONS_MAX = 100_000;
+/** What a subscription may be sent before its consumer takes any of it; see `rowCredit`. */
+export const SUBSCRIPTION_CREDIT: number = 256 * KIB;
+/** The least of it, where a client has very many subscriptions. */
+export const SUBSCRIPTION_CREDIT_MIN: number = 4 * KIB;
+/** What all subscriptions of one client may be sent ahead of their consumers. */
+export const CLIENT_SUBSCRIPTIONS_CREDIT: number = 64 * MIB;
+/** Pages that the daemon reads for subscriptions at the same time. */
+export const CATCH_UP_PAGES_MAX = 16;
+/** Silence of a daemon after which a client pings it, in milliseconds … */
+export const CLIENT_HEARTBEAT_MS = 5_000;
+/** … and of a client after which a daemon does. */
+export const DAEMON_HEARTBEAT_MS = 10_000;
+/** Unanswered periods of silence after which the other side is taken for dead. */
+export const HEARTBEATS_MISSED_MAX = 3;
+/** How often the files of open streams are looked at for other programs' changes, in milliseconds. */
+export const WATCH_INTERVAL_MS = 500;
+/** Journal files that are watched; changes of others are met when they are next touched. */
+export const WATCHED_FILES_MAX = 8_192;
 /** Calls and bytes that a client queues beyond the window that the daemon announces. */
 export const CLIENT_QUEUE_CALLS_MAX = 10_000;
 export const CLIENT_QUEUE_BYTES_MAX: number = 64 * MIB;

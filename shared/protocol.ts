@@ -7,6 +7,8 @@
  *
  * @module
  */
+import type { Journal } from './events.js';
+
 /** The only protocol version so far. */
 export const PROTOCOL_VERSION = 1;
 
@@ -51,6 +53,26 @@ interface OfRun extends OfThread {
   readonly runId: string;
 }
 
+/** What every subscription asks for. */
+interface Subscribing {
+  /** The client's number of the subscription: every message about it carries it. */
+  readonly subscription: number;
+  /** What the daemon may send before it is granted more; see `rowCredit`. */
+  readonly credit: number;
+}
+
+/**
+ * Where a subscription begins: behind a cursor, behind a seq of the present life, at the start of
+ * the present life (the default), or behind its last event.
+ */
+export type WireAfter = WireCursor | number | 'start' | 'now';
+
+/** A cursor as it travels. */
+export interface WireCursor {
+  readonly generation: number;
+  readonly seq: number;
+}
+
 /** The fields of every request beside `type` and `id`, by type. */
 interface RequestFields {
   'turns.append': OfSession &
@@ -82,6 +104,16 @@ interface RequestFields {
   'runs.head': OfThread;
   'runs.deleteByThread': OfThread & Identified;
   'runs.deleteByRun': OfRun & Identified;
+  'turns.subscribe': OfSession & Subscribing & { readonly after?: WireAfter };
+  'runs.subscribe': OfThread &
+    Subscribing & {
+      readonly after?: WireAfter;
+      readonly runId?: string;
+      readonly categories?: readonly string[];
+      readonly eventTypes?: readonly string[];
+      readonly taskId?: string;
+    };
+  subscribeAll: Subscribing & { readonly afterPosition?: number; readonly journal?: Journal };
   stats: object;
 }
 
@@ -92,6 +124,19 @@ export type RequestOf<T extends RequestType> = {
   readonly id: number;
 } & RequestFields[T];
 export type Request = { [T in RequestType]: RequestOf<T> }[RequestType];
+
+/** Messages of a client that are not answered. */
+export type Notice =
+  /** The daemon may send so much more to the subscription. */
+  | { readonly type: 'credit'; readonly subscription: number; readonly credit: number }
+  /** The subscription is over. */
+  | { readonly type: 'unsubscribe'; readonly subscription: number }
+  | Heartbeat;
+
+/** Either side may send `ping` at any time after hello; the other one answers `pong`. */
+export interface Heartbeat {
+  readonly type: 'ping' | 'pong';
+}
 
 /** What the daemon tells a client that it accepts, in the answer to `hello`. */
 export interface AnnouncedLimits {
@@ -137,6 +182,62 @@ export interface WireRow {
   readonly sessionId?: string;
 }
 
+/** An event on its way to a subscriber. */
+export interface WireEvent {
+  readonly seq: number;
+  readonly generation: number;
+  /** The exact line, without its LF; of a split event the next part of it. */
+  readonly text: Uint8Array;
+  /** Whether the next event has the same seq, as in old files: a cursor moves behind the last of them. */
+  readonly sameSeqFollows?: true;
+}
+
+/** A row of `subscribeAll`: an event, or the deletion of a stream or of one run of it. */
+export type WireEntry = {
+  readonly position: number;
+  readonly journal: Journal;
+  readonly streamId: string;
+} & ({ readonly event: WireEvent } | { readonly deleted: true; readonly runId?: string });
+
+/** What the daemon tells a subscriber. All of one subscription comes in order. */
+export type Push =
+  /**
+   * Events of a stream, or entries of `subscribeAll`. With `split` the text of the last one goes on
+   * as that of the first one of the next push.
+   */
+  | {
+      readonly type: 'push';
+      readonly subscription: number;
+      readonly rows: readonly (WireEvent | WireEntry)[];
+      readonly split?: true;
+    }
+  /**
+   * Everything up to here was sent or is not asked for. The first message of each subscription
+   * says where it begins. With `caughtUp` it is live from here on.
+   */
+  | {
+      readonly type: 'progress';
+      readonly subscription: number;
+      readonly cursor?: WireCursor;
+      readonly position?: number;
+      readonly caughtUp?: true;
+    }
+  /** Nothing more will come, and why. */
+  | { readonly type: 'ended'; readonly subscription: number; readonly error: WireError };
+
+/** What an event or entry costs of a subscription's credit: the bytes of its text, and this. */
+const ROW_CREDIT = 64;
+
+/**
+ * What a row costs of a subscription's credit. The daemon sends a row while any credit is left,
+ * so that one of any size gets through.
+ *
+ * @param textBytes the length of the whole text; 0 for a deletion
+ */
+export function rowCredit(textBytes: number): number {
+  return textBytes + ROW_CREDIT;
+}
+
 /** What the daemon assigned to one appended event; the client composes the record from it. */
 export interface WireAck {
   readonly seq: number;
@@ -170,7 +271,7 @@ export interface Answer {
   readonly duplicate?: boolean;
   readonly created?: boolean;
   readonly count?: number;
-  readonly head?: { readonly generation: number; readonly seq: number };
+  readonly head?: WireCursor;
   readonly stats?: object;
   readonly error?: WireError;
 }

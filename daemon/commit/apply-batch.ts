@@ -20,6 +20,8 @@ export interface FileLines {
 
 /** What an applied batch leaves to be done. */
 export interface Applied {
+  /** The batch's events in the order of their positions. */
+  readonly events: readonly SealedEvent[];
   readonly changed: ReadonlySet<Stream>;
   /** Streams in whose files other programs' bytes were met. */
   readonly foreign: ReadonlySet<Stream>;
@@ -93,7 +95,7 @@ export function applyBatch(
     target.add({ seq, file, offset, length: event.line.length, kind, createdAt, createdAtUs });
     changed.add(target);
   }
-  return { changed, foreign, behind };
+  return { events: all, changed, foreign, behind };
 }
 
 /** Notes where a file's lines went, or that they wait; returns the offset of the first. */

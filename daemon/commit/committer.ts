@@ -13,9 +13,10 @@ import { encodeFrameOnDisk, frameLength } from '../storage/frame-format.js';
 import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
+import type { Hub } from '../subscriptions/hub.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import { type Failure, isNoRoom } from '../workers/failure.js';
-import { applyBatch, fileTasks, linesByFile } from './apply-batch.js';
+import { type Applied, applyBatch, fileTasks, linesByFile } from './apply-batch.js';
 import { FilesBehind } from './files-behind.js';
 import { type CommitHealth, Health } from './health.js';
 import type { Lane } from './lanes.js';
@@ -32,6 +33,8 @@ export interface CommitterOptions {
   readonly files: FileTable;
   readonly retries: Retries;
   readonly streams: StreamSource;
+  /** Told of each durable batch when its events are in their streams. */
+  readonly hub: Hub;
   readonly epoch: number;
   /** The last position of the log, and the next one to give: they are no neighbours after a crash. */
   readonly lastPosition: number;
@@ -228,7 +231,7 @@ export class Committer {
     this.#nextPosition = payload.nextPosition;
     const lost = result.files.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
-    this.#apply(applyBatch(lines, result.files, frame));
+    this.#apply(batch, applyBatch(lines, result.files, frame));
     this.#land(batch.streams);
     batch.remember();
     this.counts.commits += 1;
@@ -236,12 +239,13 @@ export class Committer {
     this.#options.onCommitted();
   }
 
-  #apply({ changed, foreign, behind }: ReturnType<typeof applyBatch>): void {
-    const { streams } = this.#options;
+  #apply(batch: Batch, { events, changed, foreign, behind }: Applied): void {
+    const { streams, hub } = this.#options;
     for (const stream of changed) streams.changed(stream);
     for (const stream of foreign) streams.reload(stream);
     for (const { stream, file } of behind) this.#behind.add(stream, file);
     if (behind.length > 0) this.#health.set('files-behind', this.#behind.describe());
+    hub.publish({ events, removals: batch.removals, lastPosition: this.frontier });
   }
 
   /** What a batch adds to streams is in them, or never will be. */

@@ -16,6 +16,7 @@ import { type Identity, LogPayload } from '../storage/log-records.js';
 import type { DeletionPlan } from '../streams/deletion-plan.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
+import type { Removal } from '../subscriptions/hub.js';
 import { ackRuns } from './ack-runs.js';
 import { makeRun, makeTurn } from './make-event.js';
 import type {
@@ -53,6 +54,7 @@ export type Sealing =
 export class Batch {
   readonly payload: LogPayload;
   readonly events: SealedEvent[] = [];
+  readonly removals: Removal[] = [];
   readonly #drafts: Map<Stream, StreamDraft> = new Map();
   readonly #remembered: { stream: Stream; asked: Asked; result: RememberedResult }[] = [];
   readonly #results: Map<string, RememberedResult> = new Map();
@@ -107,6 +109,7 @@ export class Batch {
     const { runId, identity, count, moved, rewrites } = deleted;
     const retry = { identity, key: null, fingerprint: null, atMs: this.nowMs };
     this.payload.deletion(stream.life, { retry, count, runId, moved, rewrites });
+    this.removals.push({ ...stream.name, position, runId });
     if (identity !== null) {
       const result = { runs: [], count, fingerprint: null, atMs: this.nowMs };
       this.#remembered.push({ stream, asked: { identity, key: null }, result });

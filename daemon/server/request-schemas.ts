@@ -6,7 +6,11 @@
 import { type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { InvalidArgumentError, InvalidIdError } from '../../shared/errors.js';
-import { BATCH_EVENTS_MAX, IDEMPOTENCY_KEY_BYTES_MAX } from '../../shared/limits.js';
+import {
+  BATCH_EVENTS_MAX,
+  EVENT_TYPES_MAX,
+  IDEMPOTENCY_KEY_BYTES_MAX,
+} from '../../shared/limits.js';
 import type { Hello, Request, RequestType } from '../../shared/protocol.js';
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -21,6 +25,14 @@ const appendOptions = {
   expectedSeq: optional(Count),
   idempotencyKey: optional(Type.String({ minLength: 1 })),
 };
+const subscribing = { subscription: Count, credit: Count };
+const After = Type.Union([
+  Type.Object({ generation: Count, seq: Count }),
+  Count,
+  Type.Literal('start'),
+  Type.Literal('now'),
+]);
+const Names = Type.Array(Type.String(), { maxItems: EVENT_TYPES_MAX });
 const page = { beforeSeq: optional(Count), afterSeq: optional(Count), limit: Limit };
 
 const HelloSchema = Type.Object({
@@ -65,6 +77,21 @@ const fields: Readonly<Record<RequestType, Readonly<Record<string, TSchema>>>> =
   'runs.head': { threadId: Id },
   'runs.deleteByThread': { ...identified, threadId: Id },
   'runs.deleteByRun': { ...identified, threadId: Id, runId: Id },
+  'turns.subscribe': { ...subscribing, sessionId: Id, after: optional(After) },
+  'runs.subscribe': {
+    ...subscribing,
+    threadId: Id,
+    after: optional(After),
+    runId: optional(Id),
+    categories: optional(Names),
+    eventTypes: optional(Names),
+    taskId: optional(Type.String()),
+  },
+  subscribeAll: {
+    ...subscribing,
+    afterPosition: optional(Count),
+    journal: optional(Type.Union([Type.Literal('turns'), Type.Literal('runs')])),
+  },
   stats: {},
 };
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ProtocolError } from '../../shared/errors.js';
 import type { Request } from '../../shared/protocol.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
@@ -63,6 +64,10 @@ export class Router {
         return answer.end({
           count: await this.#appends.delete(threadName(request.threadId), request.runId, request),
         });
+      case 'turns.subscribe':
+      case 'runs.subscribe':
+      case 'subscribeAll':
+        throw new ProtocolError('subscriptions come with the next commit');
       case 'stats':
         return answer.end({ stats: this.#context.stats() });
       default:

@@ -20,6 +20,7 @@ import {
   streamKey,
   trashPaths,
 } from '../storage/layout.js';
+import type { Hub } from '../subscriptions/hub.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import type { Failure } from '../workers/failure.js';
 import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
@@ -37,6 +38,8 @@ export interface StreamTableOptions {
   readonly sessionFiles: SessionFiles;
   readonly scanLane: Lane<ScanTask, ScanResult>;
   readonly commitLane: Lane<CommitTask, CommitResult>;
+  /** Told when a stream ends or is read anew. */
+  readonly hub: Hub;
   readonly dirtyFilesMax: number;
   readonly onTrash: (position: number, path: string) => void;
   /** Waits for a checkpoint: too many files are dirty. */
@@ -212,7 +215,7 @@ export class StreamTable implements StreamSource {
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
-    const { layout, commitLane, files, catalog, onTrash } = this.#options;
+    const { layout, commitLane, files, catalog, hub, onTrash } = this.#options;
     stream.state = { kind: 'deleting' };
     const { runId, position, moved, rewrites } = deletion;
     const paths = trashPaths(layout, position);
@@ -228,9 +231,11 @@ export class StreamTable implements StreamSource {
       files.forget(file);
     }
     if (runId === null) {
+      const { generation, lastSeq } = stream;
       stream.end();
       catalog.remove(stream.name);
       this.#changed.delete(stream);
+      hub.ended(stream, { generation, lastSeq });
     } else {
       stream.removeRun(runId, new Set(moved), result.rewritten);
       this.changed(stream);
@@ -279,7 +284,7 @@ export class StreamTable implements StreamSource {
 
   async #take(stream: Stream, entry: CatalogEntry | null, loaded: LoadedStream): Promise<void> {
     const { content } = loaded;
-    const { catalog, files, onReport } = this.#options;
+    const { catalog, files, hub, onReport } = this.#options;
     const isNewFence = content.fence !== null && content.fence !== (entry?.fence ?? null);
     const hasEnded = entry !== null && !content.continues;
     let generation = content.continues ? (entry?.generation ?? 0) : 0;
@@ -297,6 +302,8 @@ export class StreamTable implements StreamSource {
     stream.fill(loaded, generation);
     if (generation !== 0 && (content.foreign || isNewFence)) this.changed(stream);
     if (generation === 0) catalog.remove(stream.name);
+    if (hasEnded) hub.ended(stream, { generation: entry.generation, lastSeq: entry.lastSeq });
+    hub.reread(stream);
   }
 
   #adopt(stream: Stream, loaded: LoadedStream | null, generation: number | null): Promise<number> {
