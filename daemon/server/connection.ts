@@ -15,23 +15,31 @@ import {
   ProtocolVersionError,
 } from '../../shared/errors.js';
 import { encodeFrame, FrameDecoder } from '../../shared/frame-codec.js';
+import { Heartbeat } from '../../shared/heartbeat.js';
 import {
   BATCH_EVENTS_MAX,
   CLOSE_LINGER_MS,
   CONNECTION_BYTES_MAX,
   CONNECTION_CALLS_MAX,
   CONNECTION_UNSENT_BYTES_MAX,
+  DAEMON_HEARTBEAT_MS,
   FRAME_DEPTH_MAX,
   FRAME_ITEMS_MAX,
   HELLO_TIMEOUT_MS,
 } from '../../shared/limits.js';
-import { PROTOCOL_VERSION, type Welcome, type WireError } from '../../shared/protocol.js';
+import {
+  type Notice,
+  PROTOCOL_VERSION,
+  type Welcome,
+  type WireError,
+} from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
 import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
-import { checkHello, checkRequest, isRequestType } from './request-schemas.js';
+import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
+import { Subscriptions } from './subscriptions.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -51,6 +59,9 @@ export class Connection {
   readonly #decoder: FrameDecoder;
   #state: State = 'greeting';
   #router: Router | null = null;
+  readonly #subscriptions: Subscriptions;
+  readonly #heartbeat = new Heartbeat();
+  #heartbeatTimer: NodeJS.Timeout | undefined;
   #calls = 0;
   #bytes = 0;
   #outgoing: Uint8Array[] = [];
@@ -63,6 +74,7 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#subscriptions = new Subscriptions(options.context, this);
     this.#decoder = new FrameDecoder({
       frameBytesMax: options.context.limits.frameBytesMax,
       itemsMax: FRAME_ITEMS_MAX,
@@ -73,6 +85,7 @@ export class Connection {
       HELLO_TIMEOUT_MS,
     );
     socket.on('data', (chunk) => {
+      this.#heartbeat.heard();
       this.#decoder.push(chunk);
       this.#read();
     });
@@ -132,12 +145,26 @@ export class Connection {
   /** Sends a frame with the others of this turn of the event loop. */
   send(message: object): void {
     if (this.#socket.destroyed) return;
-    const frame = encodeFrame(message);
-    this.#outgoing.push(frame);
-    this.#outgoingBytes += frame.length;
+    this.sendFrame([encodeFrame(message)]);
+  }
+
+  /** As `send`, of a frame in parts that other connections may share. */
+  sendFrame(parts: readonly Uint8Array[]): void {
+    if (this.#socket.destroyed) return;
+    for (const part of parts) {
+      this.#outgoing.push(part);
+      this.#outgoingBytes += part.length;
+    }
     if (this.#flushing) return;
     this.#flushing = true;
     setImmediate(() => this.#flush());
+  }
+
+  /** Whether little enough waits to be sent that pushes may follow. */
+  get hasRoom(): boolean {
+    if (this.#outgoingBytes >= CONNECTION_UNSENT_BYTES_MAX) this.#flush();
+    if (this.#socket.destroyed) return false;
+    return this.#outgoingBytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX;
   }
 
   /** Resolves when little enough waits to be sent; rejects when the client is gone. */
@@ -153,9 +180,10 @@ export class Connection {
     const frames = this.#outgoing;
     this.#outgoing = [];
     this.#outgoingBytes = 0;
-    const [first] = frames;
-    if (first === undefined || this.#socket.destroyed) return;
-    this.#socket.write(frames.length === 1 ? first : Buffer.concat(frames));
+    if (frames.length === 0 || this.#socket.destroyed) return;
+    this.#socket.cork();
+    for (const chunk of gathered(frames)) this.#socket.write(chunk);
+    this.#socket.uncork();
   }
 
   #read(): void {
@@ -188,6 +216,12 @@ export class Connection {
       this.#greet(message);
       return;
     }
+    const notice = checkNotice(message);
+    if (notice !== null) {
+      this.#release(bytes);
+      this.#notice(notice);
+      return;
+    }
     const { type, id } = message;
     if (!isRequestType(type) || typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
       this.#release(bytes);
@@ -217,6 +251,32 @@ export class Connection {
     await router.route(checkRequest(of.type, message), new AnswerWriter(this, of.id));
   }
 
+  #notice(notice: Notice): void {
+    switch (notice.type) {
+      case 'credit':
+        return this.#subscriptions.grant(notice.subscription, notice.credit);
+      case 'unsubscribe':
+        return this.#subscriptions.end(notice.subscription);
+      case 'ping':
+        return this.send({ type: 'pong' });
+      case 'pong':
+        return;
+      default:
+        notice satisfies never;
+    }
+  }
+
+  /** A client that hangs is left, and with it what its subscriptions take. */
+  #beat(): void {
+    // What is not read yet may be the sign of life.
+    if (this.#socket.isPaused()) this.#heartbeat.heard();
+    const step = this.#heartbeat.tick();
+    if (step === 'ping') this.send({ type: 'ping' });
+    if (step !== 'dead') return;
+    this.#options.onProblem('a client gave no sign of life; its connection is closed');
+    this.#socket.destroy();
+  }
+
   #greet(message: Readonly<Record<string, unknown>>): void {
     const hello = checkHello(message);
     if (hello === null) return this.#drop('the first message must be a hello');
@@ -229,13 +289,14 @@ export class Connection {
       return;
     }
     const { context } = this.#options;
-    this.#router = new Router(context, hello.clientId);
+    this.#router = new Router(context, hello.clientId, this.#subscriptions);
+    this.#heartbeatTimer = setInterval(() => this.#beat(), DAEMON_HEARTBEAT_MS).unref();
     if (this.#state === 'greeting') this.#state = 'serving';
     this.send({
       type: 'hello',
       protocol: PROTOCOL_VERSION,
       version: context.version,
-      capabilities: ['turns', 'runs'],
+      capabilities: ['turns', 'runs', 'subscriptions', 'heartbeats'],
       epoch: context.epoch,
       limits: {
         eventBytesMax: context.limits.eventBytesMax,
@@ -282,14 +343,35 @@ export class Connection {
 
   #wakeDrains(): void {
     for (const { resolve } of this.#drains.splice(0)) resolve();
+    this.#subscriptions.resume();
   }
 
   #closed(): void {
     clearTimeout(this.#greetingTimer);
+    clearInterval(this.#heartbeatTimer);
     this.#state = 'closed';
+    this.#subscriptions.close();
     for (const { reject } of this.#drains.splice(0)) reject(new ClientGone());
     this.#options.onClose();
   }
+}
+
+/** Parts this small are copied together, larger ones are written as they are. */
+const GATHERED_BYTES_MAX = 16 * 1024;
+
+/** Fewer, larger chunks of the same bytes. */
+function* gathered(parts: readonly Uint8Array[]): Generator<Uint8Array> {
+  let small: Uint8Array[] = [];
+  for (const part of parts) {
+    if (part.length <= GATHERED_BYTES_MAX) {
+      small.push(part);
+      continue;
+    }
+    if (small.length > 0) yield Buffer.concat(small);
+    small = [];
+    yield part;
+  }
+  if (small.length > 0) yield small.length === 1 ? (small[0] as Uint8Array) : Buffer.concat(small);
 }
 
 /** The client left before its answer was sent; there is nobody to tell. */
