@@ -40,6 +40,21 @@ export function isWrite(type: RequestType): boolean {
   return WRITES.has(type);
 }
 
+/** Requests that only mean something on the connection that carries them. */
+const OF_CONNECTION: ReadonlySet<RequestType> = new Set<RequestType>([
+  'turns.subscribe',
+  'runs.subscribe',
+  'subscribeAll',
+]);
+
+/**
+ * Whether a request ends with its connection: a subscription asks again itself, from where it has
+ * come to meanwhile.
+ */
+export function isOfConnection(type: RequestType): boolean {
+  return OF_CONNECTION.has(type);
+}
+
 /** How a call ends for its caller. */
 export interface CallEnd {
   readonly resolve: (answer: WholeAnswer) => void;

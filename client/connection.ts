@@ -12,12 +12,13 @@ import {
   EventLogError,
   ProtocolError,
 } from '../shared/errors.js';
+import { encodeFrame } from '../shared/frame-codec.js';
 import { HELLO_TIMEOUT_MS } from '../shared/limits.js';
-import type { AnnouncedLimits, Answer, Welcome } from '../shared/protocol.js';
+import type { AnnouncedLimits, Answer, Notice, Push, Welcome } from '../shared/protocol.js';
 import { onAbort } from './abort-signals.js';
 import type { WholeAnswer } from './answer.js';
 import { Backoff } from './backoff.js';
-import type { Submission } from './call.js';
+import { isOfConnection, type Submission } from './call.js';
 import { describePlace, findSocket, type Place } from './endpoint.js';
 import { Flusher } from './flusher.js';
 import { isPassing, Link, type LinkHandlers } from './link.js';
@@ -30,6 +31,22 @@ export interface ConnectionSettings {
   readonly waitMs: number;
   readonly timeoutMs: number;
   readonly clientName: string | undefined;
+}
+
+/** Those who follow streams over a connection: told what concerns them, each synchronously. */
+export interface Followers {
+  /**
+   * A message about a subscription, perhaps one that is over on this side.
+   *
+   * @throws ProtocolError when it is no such message: the connection ends with it
+   */
+  readonly onPush: (push: Push) => void;
+  /** There is a connection, and the daemon behind it knows of no subscription yet. */
+  readonly onReady: () => void;
+  /** The connection ended, and with it every subscription that the daemon knew of. */
+  readonly onLost: (error: Error) => void;
+  /** The client is closed: there will be no other connection. */
+  readonly onClosed: (error: ClientClosedError) => void;
 }
 
 /** The caller of `open`, who waits for the first hello. */
@@ -72,6 +89,7 @@ export class Connection {
   readonly #table = new RequestTable(NO_LIMITS, () => this.#describe());
   readonly #flusher = new Flusher(this.#table, () => (this.#state === 'ready' ? this.#link : null));
   readonly #backoff = new Backoff();
+  #followers: Followers | null = null;
   #state: ConnectionState = 'connecting';
   #link: Link | null = null;
   /** Set until the first hello is answered. */
@@ -94,6 +112,11 @@ export class Connection {
   /** What the daemon accepts, as it said last. */
   get limits(): AnnouncedLimits {
     return this.#table.limits;
+  }
+
+  /** Names those who follow streams. Called once, before anything is subscribed to. */
+  serve(followers: Followers): void {
+    this.#followers = followers;
   }
 
   /** Connects for the first time: resolves after hello. Called once. */
@@ -126,11 +149,18 @@ export class Connection {
       throw new ClientClosedError(`${request.type}: the client is closed`, 'not-committed');
     }
     const answer = this.#table.submit(request, {
-      timeoutMs: options.timeoutMs ?? this.#settings.timeoutMs,
+      timeoutMs: isOfConnection(request.type)
+        ? undefined
+        : (options.timeoutMs ?? this.#settings.timeoutMs),
       signal: options.signal,
     });
     this.#flusher.request();
     return await answer;
+  }
+
+  /** Sends what is not answered, if there is a connection: it concerns no later one. */
+  notify(notice: Notice): void {
+    if (this.#state === 'ready') this.#flusher.add(encodeFrame(notice));
   }
 
   /** Takes no new calls, waits for the answers of those there are, and ends the connection. */
@@ -150,6 +180,7 @@ export class Connection {
     this.#table.rejectAll(
       (call) => new ClientClosedError(`${call.request.type}: the client was closed`, call.outcome),
     );
+    this.#followers?.onClosed(new ClientClosedError('the client was closed', 'not-committed'));
   }
 
   #shutDown(): void {
@@ -234,6 +265,7 @@ export class Connection {
     this.#opening = null;
     if (opening === null) this.#listeners.reconnect();
     else opening.resolve();
+    this.#followers?.onReady();
     this.#flusher.request();
   }
 
@@ -250,8 +282,18 @@ export class Connection {
       }
     } else if (type === 'draining') {
       this.#drain();
+    } else if (type === 'push' || type === 'progress' || type === 'ended') {
+      this.#onPush(message as unknown as Push);
     } else {
       this.#link?.end(new ProtocolError(`the daemon sent an unknown message: ${String(type)}`));
+    }
+  }
+
+  #onPush(push: Push): void {
+    try {
+      this.#followers?.onPush(push);
+    } catch (error) {
+      this.#link?.end(error as Error);
     }
   }
 
@@ -295,6 +337,7 @@ export class Connection {
       return new DisconnectedError(`${call.request.type}: ${problem}`, 'unknown', error);
     });
     this.#attemptTimer = setTimeout(() => void this.#attempt(), this.#backoff.next());
+    this.#followers?.onLost(error);
     this.#listeners.disconnect(error);
   }
 

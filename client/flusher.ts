@@ -14,6 +14,7 @@ export class Flusher {
   readonly #table: RequestTable;
   readonly #currentLink: () => Link | null;
   #isDue = false;
+  #frames: Uint8Array[] = [];
 
   /** @param currentLink the link that calls may be written to now, if there is one */
   constructor(table: RequestTable, currentLink: () => Link | null) {
@@ -30,7 +31,16 @@ export class Flusher {
       const link = this.#currentLink();
       // What a full socket holds back goes when it drains.
       while (link?.isWritable && this.#writeNext(link));
+      const frames = this.#frames;
+      this.#frames = [];
+      if (frames.length > 0) link?.write(Buffer.concat(frames));
     });
+  }
+
+  /** Sends a frame behind the calls of this tick, over the present link or not at all. */
+  add(frame: Uint8Array): void {
+    this.#frames.push(frame);
+    this.request();
   }
 
   /** Writes as many calls as one write should hold; false if there was none. */

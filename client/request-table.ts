@@ -15,14 +15,22 @@ import { CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_CALLS_MAX } from '../shared/limits
 import type { AnnouncedLimits, Answer, WireError } from '../shared/protocol.js';
 import { onAbort } from './abort-signals.js';
 import type { WholeAnswer } from './answer.js';
-import { abortedErrorOf, Call, isWrite, type Submission, timeoutErrorOf } from './call.js';
+import {
+  abortedErrorOf,
+  Call,
+  isOfConnection,
+  isWrite,
+  type Submission,
+  timeoutErrorOf,
+} from './call.js';
 import { CallQueue } from './call-queue.js';
 import { decodeText } from './event-text.js';
 import { turnEventOf } from './records.js';
 
 /** How long a call may take and what gives it up. */
 export interface CallTerms {
-  readonly timeoutMs: number;
+  /** Without it the call may take as long as it takes. */
+  readonly timeoutMs: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -91,9 +99,7 @@ export class RequestTable {
       });
       if (signal?.aborted === true) throw abortedErrorOf(call, signal.reason);
       this.#refuseOverload(call);
-      const timer = setTimeout(() => {
-        this.#giveUp(call, timeoutErrorOf(call, terms.timeoutMs, this.#describeConnection()));
-      }, terms.timeoutMs);
+      const timer = this.#startTimer(call, terms.timeoutMs);
       const ignoreSignal =
         signal && onAbort(signal, () => this.#giveUp(call, abortedErrorOf(call, signal.reason)));
       const release = (): void => {
@@ -157,13 +163,18 @@ export class RequestTable {
 
   /**
    * The connection ended: what it carried was perhaps done and perhaps not. Writes are answered
-   * so; reads go back to the queue, in their place by call order.
+   * so; reads go back to the queue, in their place by call order. What concerns that connection
+   * alone ends with it.
    */
   connectionLost(errorOf: (call: Call) => DisconnectedError): void {
+    for (const call of this.#unsent.toArray()) {
+      if (isOfConnection(call.request.type)) this.#giveUp(call, errorOf(call));
+    }
     const sent = [...this.#sent.values()];
     for (const call of sent) {
       this.#forgetSent(call);
       if (call.state === 'abandoned') call.moveTo('settled');
+      else if (isOfConnection(call.request.type)) this.#reject(call, errorOf(call));
       else if (call.number === null) this.#putBack(call);
       else this.#reject(call, errorOf(call));
     }
@@ -186,6 +197,13 @@ export class RequestTable {
   whenIdle(): Promise<void> {
     if (this.#awaited === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #startTimer(call: Call, timeoutMs: number | undefined): NodeJS.Timeout | undefined {
+    if (timeoutMs === undefined) return undefined;
+    return setTimeout(() => {
+      this.#giveUp(call, timeoutErrorOf(call, timeoutMs, this.#describeConnection()));
+    }, timeoutMs);
   }
 
   #nextNumber(request: Submission): number | null {
@@ -236,8 +254,9 @@ export class RequestTable {
     this.#forgetSent(call);
     const effect = wire.code === 'DRAINING' ? 'refused-draining' : 'taken';
     if (call.state === 'abandoned') call.moveTo('settled');
-    else if (effect === 'refused-draining') this.#putBack(call);
-    else this.#reject(call, errorOf(wire));
+    else if (effect === 'refused-draining' && !isOfConnection(call.request.type)) {
+      this.#putBack(call);
+    } else this.#reject(call, errorOf(wire));
     return effect;
   }
 
