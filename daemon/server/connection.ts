@@ -14,14 +14,13 @@ import {
   ProtocolError,
   ProtocolVersionError,
 } from '../../shared/errors.js';
-import { encodeFrame, FrameDecoder } from '../../shared/frame-codec.js';
-import { Heartbeat } from '../../shared/heartbeat.js';
+import { FrameDecoder } from '../../shared/frame-codec.js';
+import { Silence } from '../../shared/heartbeat.js';
 import {
   BATCH_EVENTS_MAX,
   CLOSE_LINGER_MS,
   CONNECTION_BYTES_MAX,
   CONNECTION_CALLS_MAX,
-  CONNECTION_UNSENT_BYTES_MAX,
   DAEMON_HEARTBEAT_MS,
   FRAME_DEPTH_MAX,
   FRAME_ITEMS_MAX,
@@ -37,6 +36,7 @@ import { AnswerWriter } from './answer-writer.js';
 import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
+import { ClientGone, Outbox } from './outbox.js';
 import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
 import { Subscriptions } from './subscriptions.js';
@@ -57,24 +57,22 @@ export class Connection {
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #decoder: FrameDecoder;
+  readonly #outbox: Outbox;
   #state: State = 'greeting';
   #router: Router | null = null;
   readonly #subscriptions: Subscriptions;
-  readonly #heartbeat = new Heartbeat();
+  readonly #silence = new Silence();
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #calls = 0;
   #bytes = 0;
-  #outgoing: Uint8Array[] = [];
-  #outgoingBytes = 0;
-  #flushing = false;
-  #drains: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
   #idle: (() => void)[] = [];
   readonly #greetingTimer: NodeJS.Timeout;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#subscriptions = new Subscriptions(options.context, this);
+    this.#outbox = new Outbox(socket, () => this.#subscriptions.resume());
+    this.#subscriptions = new Subscriptions(options.context, this.#outbox);
     this.#decoder = new FrameDecoder({
       frameBytesMax: options.context.limits.frameBytesMax,
       itemsMax: FRAME_ITEMS_MAX,
@@ -85,11 +83,10 @@ export class Connection {
       HELLO_TIMEOUT_MS,
     );
     socket.on('data', (chunk) => {
-      this.#heartbeat.heard();
+      this.#silence.heard();
       this.#decoder.push(chunk);
       this.#read();
     });
-    socket.on('drain', () => this.#wakeDrains());
     // A connection that breaks ends like one that closes.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
@@ -100,12 +97,13 @@ export class Connection {
     if (this.#state === 'closed') return;
     const isGreeting = this.#state === 'greeting';
     this.#state = 'draining';
-    this.send({ type: 'draining' });
-    this.#flush();
+    this.#outbox.send({ type: 'draining' });
+    this.#outbox.flush();
     // A client ends its side when it has all its answers; what it sent before it heard is refused.
     if (!isGreeting) await this.#closedWithin(CLOSE_LINGER_MS);
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    this.#flush();
+    this.#outbox.flush();
+    this.#subscriptions.close();
     await this.#linger();
   }
 
@@ -140,50 +138,6 @@ export class Connection {
         timer = setTimeout(() => socket.destroy(), CLOSE_LINGER_MS);
       });
     });
-  }
-
-  /** Sends a frame with the others of this turn of the event loop. */
-  send(message: object): void {
-    if (this.#socket.destroyed) return;
-    this.sendFrame([encodeFrame(message)]);
-  }
-
-  /** As `send`, of a frame in parts that other connections may share. */
-  sendFrame(parts: readonly Uint8Array[]): void {
-    if (this.#socket.destroyed) return;
-    for (const part of parts) {
-      this.#outgoing.push(part);
-      this.#outgoingBytes += part.length;
-    }
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => this.#flush());
-  }
-
-  /** Whether little enough waits to be sent that pushes may follow. */
-  get hasRoom(): boolean {
-    if (this.#outgoingBytes >= CONNECTION_UNSENT_BYTES_MAX) this.#flush();
-    if (this.#socket.destroyed) return false;
-    return this.#outgoingBytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX;
-  }
-
-  /** Resolves when little enough waits to be sent; rejects when the client is gone. */
-  async drained(): Promise<void> {
-    if (this.#outgoingBytes >= CONNECTION_UNSENT_BYTES_MAX) this.#flush();
-    if (this.#socket.destroyed) throw new ClientGone();
-    if (this.#outgoingBytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX) return;
-    await new Promise<void>((resolve, reject) => this.#drains.push({ resolve, reject }));
-  }
-
-  #flush(): void {
-    this.#flushing = false;
-    const frames = this.#outgoing;
-    this.#outgoing = [];
-    this.#outgoingBytes = 0;
-    if (frames.length === 0 || this.#socket.destroyed) return;
-    this.#socket.cork();
-    for (const chunk of gathered(frames)) this.#socket.write(chunk);
-    this.#socket.uncork();
   }
 
   #read(): void {
@@ -248,7 +202,7 @@ export class Connection {
       throw new DrainingError(
         'the daemon is stopping; nothing was written, try again on its next start',
       );
-    await router.route(checkRequest(of.type, message), new AnswerWriter(this, of.id));
+    await router.route(checkRequest(of.type, message), new AnswerWriter(this.#outbox, of.id));
   }
 
   #notice(notice: Notice): void {
@@ -258,7 +212,7 @@ export class Connection {
       case 'unsubscribe':
         return this.#subscriptions.end(notice.subscription);
       case 'ping':
-        return this.send({ type: 'pong' });
+        return this.#outbox.send({ type: 'pong' });
       case 'pong':
         return;
       default:
@@ -269,9 +223,9 @@ export class Connection {
   /** A client that hangs is left, and with it what its subscriptions take. */
   #beat(): void {
     // What is not read yet may be the sign of life.
-    if (this.#socket.isPaused()) this.#heartbeat.heard();
-    const step = this.#heartbeat.tick();
-    if (step === 'ping') this.send({ type: 'ping' });
+    if (this.#socket.isPaused()) this.#silence.heard();
+    const step = this.#silence.tick();
+    if (step === 'ping') this.#outbox.send({ type: 'ping' });
     if (step !== 'dead') return;
     this.#options.onProblem('a client gave no sign of life; its connection is closed');
     this.#socket.destroy();
@@ -283,8 +237,8 @@ export class Connection {
     clearTimeout(this.#greetingTimer);
     if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
       const ours = `this daemon speaks protocol ${PROTOCOL_VERSION}, the client ${hello.protocolMin} to ${hello.protocolMax}`;
-      this.send({ type: 'hello', error: errorToWire(new ProtocolVersionError(ours)) });
-      this.#flush();
+      this.#outbox.send({ type: 'hello', error: errorToWire(new ProtocolVersionError(ours)) });
+      this.#outbox.flush();
       this.#socket.end();
       return;
     }
@@ -292,7 +246,7 @@ export class Connection {
     this.#router = new Router(context, hello.clientId, this.#subscriptions);
     this.#heartbeatTimer = setInterval(() => this.#beat(), DAEMON_HEARTBEAT_MS).unref();
     if (this.#state === 'greeting') this.#state = 'serving';
-    this.send({
+    this.#outbox.send({
       type: 'hello',
       protocol: PROTOCOL_VERSION,
       version: context.version,
@@ -320,7 +274,7 @@ export class Connection {
 
   #refuse(id: number, error: unknown): void {
     if (error instanceof ClientGone) return;
-    this.send({ id, error: wireError(error, this.#options.onProblem) });
+    this.#outbox.send({ id, error: wireError(error, this.#options.onProblem) });
   }
 
   #release(bytes: number): void {
@@ -332,18 +286,13 @@ export class Connection {
   #drop(reason: string): void {
     if (this.#state === 'closed') return;
     this.#options.onProblem(reason);
-    this.send({
+    this.#outbox.send({
       id: 0,
       error: errorToWire(new ProtocolError(`the connection is closed: ${reason}`)),
     });
-    this.#flush();
+    this.#outbox.flush();
     this.#state = 'closed';
     this.#socket.destroySoon();
-  }
-
-  #wakeDrains(): void {
-    for (const { resolve } of this.#drains.splice(0)) resolve();
-    this.#subscriptions.resume();
   }
 
   #closed(): void {
@@ -351,31 +300,9 @@ export class Connection {
     clearInterval(this.#heartbeatTimer);
     this.#state = 'closed';
     this.#subscriptions.close();
-    for (const { reject } of this.#drains.splice(0)) reject(new ClientGone());
     this.#options.onClose();
   }
 }
-
-/** Parts this small are copied together, larger ones are written as they are. */
-const GATHERED_BYTES_MAX = 16 * 1024;
-
-/** Fewer, larger chunks of the same bytes. */
-function* gathered(parts: readonly Uint8Array[]): Generator<Uint8Array> {
-  let small: Uint8Array[] = [];
-  for (const part of parts) {
-    if (part.length <= GATHERED_BYTES_MAX) {
-      small.push(part);
-      continue;
-    }
-    if (small.length > 0) yield Buffer.concat(small);
-    small = [];
-    yield part;
-  }
-  if (small.length > 0) yield small.length === 1 ? (small[0] as Uint8Array) : Buffer.concat(small);
-}
-
-/** The client left before its answer was sent; there is nobody to tell. */
-class ClientGone extends Error {}
 
 function wireError(error: unknown, onProblem: (reason: string) => void): WireError {
   if (error instanceof WireRefusal) return error.wire;

@@ -71,7 +71,7 @@ export class Subscriptions {
 
   /** The connection is over. */
   close(): void {
-    for (const subscription of [...this.#open.values()]) subscription.close();
+    for (const subscription of this.#open.values()) subscription.close();
   }
 
   async #stream(
