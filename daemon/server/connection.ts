@@ -229,7 +229,11 @@ export class Connection {
       return;
     }
     const { context } = this.#options;
-    this.#router = new Router(context, hello.clientId);
+    const { clientId } = hello;
+    const { retries } = context.store;
+    this.#router = new Router(context, clientId);
+    retries.touch(clientId, Date.now());
+    this.#socket.once('close', () => retries.touch(clientId, Date.now()));
     if (this.#state === 'greeting') this.#state = 'serving';
     this.send({
       type: 'hello',
@@ -245,7 +249,7 @@ export class Connection {
         callsInFlightMax: CONNECTION_CALLS_MAX,
         bytesInFlightMax: CONNECTION_BYTES_MAX,
       },
-      known: context.store.retries.knows(hello.clientId),
+      known: retries.knows(clientId),
     } satisfies Welcome);
   }
 
