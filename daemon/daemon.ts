@@ -236,7 +236,6 @@ class RunningDaemon implements Daemon {
     return {
       ...stats,
       connections: this.#listener.connections,
-      subscriptions: 0,
       pid: process.pid,
       health: this.#state === 'draining' ? 'draining' : stats.health,
     };

@@ -28,7 +28,9 @@ import type { Layout } from './storage/layout.js';
 import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
 import { StreamTable } from './streams/stream-table.js';
+import { PageSlots } from './subscriptions/catch-up.js';
 import { Hub } from './subscriptions/hub.js';
+import type { PositionSource } from './subscriptions/log-subscription.js';
 import type { CheckpointDone, CheckpointTask } from './workers/checkpoint.worker.js';
 import type { CommitResult, CommitTask } from './workers/commit-task.js';
 import type { Failure, Result } from './workers/failure.js';
@@ -59,6 +61,7 @@ export class Store {
   readonly catalog: Catalog = new Catalog();
   readonly retries: Retries = new Retries();
   readonly hub: Hub = new Hub();
+  readonly pageSlots: PageSlots = new PageSlots();
   readonly files: FileTable;
   readonly sessionFiles: SessionFiles;
   readonly table: StreamTable;
@@ -90,6 +93,15 @@ export class Store {
 
   get scanLane(): Lane<ScanTask, ScanResult> {
     return this.#lanes.scan;
+  }
+
+  /** The commit log by position. */
+  get positions(): PositionSource {
+    return {
+      segments: this.#log.segments,
+      frontier: this.committer.frontier,
+      lane: this.#lanes.scan,
+    };
   }
 
   /** Makes it ready to take operations. */
@@ -138,6 +150,8 @@ export class Store {
       },
       checkpoints: checkpoints.checkpoints,
       openStreams: this.table.openStreams,
+      subscriptions: this.hub.subscriptions,
+      pushed: { ...this.hub.counts },
       queued,
       logBytes: this.#log.bytesOnDisk,
       epoch: this.#options.recovered.epoch,

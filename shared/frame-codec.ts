@@ -192,3 +192,46 @@ export class FrameDecoder {
     return this.#broken;
   }
 }
+
+/**
+ * Encodes a value by itself, to be part of several frames.
+ *
+ * @example
+ * const body = encodeValue({ seq: 1, generation: 1, text });
+ */
+export function encodeValue(value: object): Uint8Array {
+  const packed = packr.pack(value, RESET_BUFFER_MODE);
+  const bytes = new Uint8Array(packed);
+  if (packed.length > ARENA_BYTES_KEPT) packr.useBuffer(Buffer.allocUnsafeSlow(ARENA_BYTES));
+  return bytes;
+}
+
+/** Fixmaps hold at most 15 members; their first byte counts them. */
+const FIXMAP = 0x80;
+const FIXMAP_MEMBERS_MAX = 15;
+
+/**
+ * Encodes a map up to the value of its last member, which the caller puts behind it.
+ *
+ * @param members all but the last, at most 14
+ */
+export function encodeMapUpTo(members: object, lastKey: string): Uint8Array {
+  const head = encodeValue(members);
+  const count = (head[0] as number) - FIXMAP;
+  if (count < 0 || count >= FIXMAP_MEMBERS_MAX)
+    throw new RangeError('the map has too many members');
+  head[0] = FIXMAP + count + 1;
+  return Buffer.concat([head, packr.pack(lastKey)]);
+}
+
+/** The head of an array of so many elements, at most 65,535. */
+export function encodeArrayHead(length: number): Uint8Array {
+  if (length < 16) return Uint8Array.of(0x90 + length);
+  return Uint8Array.of(0xdc, length >> 8, length & 0xff);
+}
+
+/** The length prefix of a frame that consists of these parts. */
+export function framePrefix(parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return Uint8Array.of(length >>> 24, length >>> 16, length >>> 8, length);
+}

@@ -72,6 +72,11 @@ export class LogTail {
     return this.#closed;
   }
 
+  /** All segments, oldest first. */
+  get segments(): readonly Pick<ClosedSegment, 'path' | 'firstPosition'>[] {
+    return this.#segment === null ? this.#closed : [...this.#closed, this.#segment];
+  }
+
   /** The first position of the segment that is written to, or null before there is one. */
   get openSince(): number | null {
     return this.#segment?.firstPosition ?? null;

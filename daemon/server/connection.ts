@@ -14,24 +14,32 @@ import {
   ProtocolError,
   ProtocolVersionError,
 } from '../../shared/errors.js';
-import { encodeFrame, FrameDecoder } from '../../shared/frame-codec.js';
+import { FrameDecoder } from '../../shared/frame-codec.js';
+import { Silence } from '../../shared/heartbeat.js';
 import {
   BATCH_EVENTS_MAX,
   CLOSE_LINGER_MS,
   CONNECTION_BYTES_MAX,
   CONNECTION_CALLS_MAX,
-  CONNECTION_UNSENT_BYTES_MAX,
+  DAEMON_HEARTBEAT_MS,
   FRAME_DEPTH_MAX,
   FRAME_ITEMS_MAX,
   HELLO_TIMEOUT_MS,
 } from '../../shared/limits.js';
-import { PROTOCOL_VERSION, type Welcome, type WireError } from '../../shared/protocol.js';
+import {
+  type Notice,
+  PROTOCOL_VERSION,
+  type Welcome,
+  type WireError,
+} from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
 import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
-import { checkHello, checkRequest, isRequestType } from './request-schemas.js';
+import { ClientGone, Outbox } from './outbox.js';
+import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
+import { Subscriptions } from './subscriptions.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -49,20 +57,22 @@ export class Connection {
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #decoder: FrameDecoder;
+  readonly #outbox: Outbox;
   #state: State = 'greeting';
   #router: Router | null = null;
+  readonly #subscriptions: Subscriptions;
+  readonly #silence = new Silence();
+  #heartbeatTimer: NodeJS.Timeout | undefined;
   #calls = 0;
   #bytes = 0;
-  #outgoing: Uint8Array[] = [];
-  #outgoingBytes = 0;
-  #flushing = false;
-  #drains: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
   #idle: (() => void)[] = [];
   readonly #greetingTimer: NodeJS.Timeout;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#outbox = new Outbox(socket, () => this.#subscriptions.resume());
+    this.#subscriptions = new Subscriptions(options.context, this.#outbox);
     this.#decoder = new FrameDecoder({
       frameBytesMax: options.context.limits.frameBytesMax,
       itemsMax: FRAME_ITEMS_MAX,
@@ -73,10 +83,10 @@ export class Connection {
       HELLO_TIMEOUT_MS,
     );
     socket.on('data', (chunk) => {
+      this.#silence.heard();
       this.#decoder.push(chunk);
       this.#read();
     });
-    socket.on('drain', () => this.#wakeDrains());
     // A connection that breaks ends like one that closes.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
@@ -87,12 +97,13 @@ export class Connection {
     if (this.#state === 'closed') return;
     const isGreeting = this.#state === 'greeting';
     this.#state = 'draining';
-    this.send({ type: 'draining' });
-    this.#flush();
+    this.#outbox.send({ type: 'draining' });
+    this.#outbox.flush();
     // A client ends its side when it has all its answers; what it sent before it heard is refused.
     if (!isGreeting) await this.#closedWithin(CLOSE_LINGER_MS);
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    this.#flush();
+    this.#outbox.flush();
+    this.#subscriptions.close();
     await this.#linger();
   }
 
@@ -129,35 +140,6 @@ export class Connection {
     });
   }
 
-  /** Sends a frame with the others of this turn of the event loop. */
-  send(message: object): void {
-    if (this.#socket.destroyed) return;
-    const frame = encodeFrame(message);
-    this.#outgoing.push(frame);
-    this.#outgoingBytes += frame.length;
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setImmediate(() => this.#flush());
-  }
-
-  /** Resolves when little enough waits to be sent; rejects when the client is gone. */
-  async drained(): Promise<void> {
-    if (this.#outgoingBytes >= CONNECTION_UNSENT_BYTES_MAX) this.#flush();
-    if (this.#socket.destroyed) throw new ClientGone();
-    if (this.#outgoingBytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX) return;
-    await new Promise<void>((resolve, reject) => this.#drains.push({ resolve, reject }));
-  }
-
-  #flush(): void {
-    this.#flushing = false;
-    const frames = this.#outgoing;
-    this.#outgoing = [];
-    this.#outgoingBytes = 0;
-    const [first] = frames;
-    if (first === undefined || this.#socket.destroyed) return;
-    this.#socket.write(frames.length === 1 ? first : Buffer.concat(frames));
-  }
-
   #read(): void {
     const { budget } = this.#options;
     while (this.#state !== 'closed') {
@@ -188,6 +170,12 @@ export class Connection {
       this.#greet(message);
       return;
     }
+    const notice = checkNotice(message);
+    if (notice !== null) {
+      this.#release(bytes);
+      this.#notice(notice);
+      return;
+    }
     const { type, id } = message;
     if (!isRequestType(type) || typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
       this.#release(bytes);
@@ -214,7 +202,33 @@ export class Connection {
       throw new DrainingError(
         'the daemon is stopping; nothing was written, try again on its next start',
       );
-    await router.route(checkRequest(of.type, message), new AnswerWriter(this, of.id));
+    await router.route(checkRequest(of.type, message), new AnswerWriter(this.#outbox, of.id));
+  }
+
+  #notice(notice: Notice): void {
+    switch (notice.type) {
+      case 'credit':
+        return this.#subscriptions.grant(notice.subscription, notice.credit);
+      case 'unsubscribe':
+        return this.#subscriptions.end(notice.subscription);
+      case 'ping':
+        return this.#outbox.send({ type: 'pong' });
+      case 'pong':
+        return;
+      default:
+        notice satisfies never;
+    }
+  }
+
+  /** A client that hangs is left, and with it what its subscriptions take. */
+  #beat(): void {
+    // What is not read yet may be the sign of life.
+    if (this.#socket.isPaused()) this.#silence.heard();
+    const step = this.#silence.tick();
+    if (step === 'ping') this.#outbox.send({ type: 'ping' });
+    if (step !== 'dead') return;
+    this.#options.onProblem('a client gave no sign of life; its connection is closed');
+    this.#socket.destroy();
   }
 
   #greet(message: Readonly<Record<string, unknown>>): void {
@@ -223,23 +237,24 @@ export class Connection {
     clearTimeout(this.#greetingTimer);
     if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
       const ours = `this daemon speaks protocol ${PROTOCOL_VERSION}, the client ${hello.protocolMin} to ${hello.protocolMax}`;
-      this.send({ type: 'hello', error: errorToWire(new ProtocolVersionError(ours)) });
-      this.#flush();
+      this.#outbox.send({ type: 'hello', error: errorToWire(new ProtocolVersionError(ours)) });
+      this.#outbox.flush();
       this.#socket.end();
       return;
     }
     const { context } = this.#options;
     const { clientId } = hello;
     const { retries } = context.store;
-    this.#router = new Router(context, clientId);
+    this.#router = new Router(context, clientId, this.#subscriptions);
+    this.#heartbeatTimer = setInterval(() => this.#beat(), DAEMON_HEARTBEAT_MS).unref();
     retries.touch(clientId, Date.now());
     this.#socket.once('close', () => retries.touch(clientId, Date.now()));
     if (this.#state === 'greeting') this.#state = 'serving';
-    this.send({
+    this.#outbox.send({
       type: 'hello',
       protocol: PROTOCOL_VERSION,
       version: context.version,
-      capabilities: ['turns', 'runs'],
+      capabilities: ['turns', 'runs', 'subscriptions', 'heartbeats'],
       epoch: context.epoch,
       limits: {
         eventBytesMax: context.limits.eventBytesMax,
@@ -263,7 +278,7 @@ export class Connection {
 
   #refuse(id: number, error: unknown): void {
     if (error instanceof ClientGone) return;
-    this.send({ id, error: wireError(error, this.#options.onProblem) });
+    this.#outbox.send({ id, error: wireError(error, this.#options.onProblem) });
   }
 
   #release(bytes: number): void {
@@ -275,29 +290,23 @@ export class Connection {
   #drop(reason: string): void {
     if (this.#state === 'closed') return;
     this.#options.onProblem(reason);
-    this.send({
+    this.#outbox.send({
       id: 0,
       error: errorToWire(new ProtocolError(`the connection is closed: ${reason}`)),
     });
-    this.#flush();
+    this.#outbox.flush();
     this.#state = 'closed';
     this.#socket.destroySoon();
   }
 
-  #wakeDrains(): void {
-    for (const { resolve } of this.#drains.splice(0)) resolve();
-  }
-
   #closed(): void {
     clearTimeout(this.#greetingTimer);
+    clearInterval(this.#heartbeatTimer);
     this.#state = 'closed';
-    for (const { reject } of this.#drains.splice(0)) reject(new ClientGone());
+    this.#subscriptions.close();
     this.#options.onClose();
   }
 }
-
-/** The client left before its answer was sent; there is nobody to tell. */
-class ClientGone extends Error {}
 
 function wireError(error: unknown, onProblem: (reason: string) => void): WireError {
   if (error instanceof WireRefusal) return error.wire;

@@ -11,7 +11,7 @@ import {
   EVENT_TYPES_MAX,
   IDEMPOTENCY_KEY_BYTES_MAX,
 } from '../../shared/limits.js';
-import type { Hello, Request, RequestType } from '../../shared/protocol.js';
+import type { Hello, Notice, Request, RequestType } from '../../shared/protocol.js';
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Limit = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
@@ -95,7 +95,18 @@ const fields: Readonly<Record<RequestType, Readonly<Record<string, TSchema>>>> =
   stats: {},
 };
 
+const CreditSchema = Type.Object({
+  type: Type.Literal('credit'),
+  subscription: Count,
+  credit: Count,
+});
+const UnsubscribeSchema = Type.Object({ type: Type.Literal('unsubscribe'), subscription: Count });
+const HeartbeatSchema = Type.Object({
+  type: Type.Union([Type.Literal('ping'), Type.Literal('pong')]),
+});
+
 const hello = Compile(HelloSchema);
+const notice = Compile(Type.Union([CreditSchema, UnsubscribeSchema, HeartbeatSchema]));
 const requests = new Map(
   Object.entries(fields).map(([type, schema]) => [
     type,
@@ -106,6 +117,14 @@ const requests = new Map(
 /** The hello that a message is, or null. */
 export function checkHello(message: Readonly<Record<string, unknown>>): Hello | null {
   return hello.Check(message) ? (message as unknown as Hello) : null;
+}
+
+/** The notice that a message is, or null. */
+export function checkNotice(message: Readonly<Record<string, unknown>>): Notice | null {
+  const { type } = message;
+  const isNotice =
+    type === 'credit' || type === 'unsubscribe' || type === 'ping' || type === 'pong';
+  return isNotice && notice.Check(message) ? (message as unknown as Notice) : null;
 }
 
 /** Whether a message's type is one that the daemon knows. */

@@ -3,20 +3,22 @@
  *
  * @module
  */
-import { ProtocolError } from '../../shared/errors.js';
 import type { Request } from '../../shared/protocol.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
+import type { Subscriptions } from './subscriptions.js';
 
 /** Routes the requests of one connection. */
 export class Router {
   readonly #context: ServerContext;
   readonly #appends: Appends;
   readonly #reads: Reads;
+  readonly #subscriptions: Subscriptions;
 
-  constructor(context: ServerContext, clientId: string) {
+  constructor(context: ServerContext, clientId: string, subscriptions: Subscriptions) {
+    this.#subscriptions = subscriptions;
     this.#context = context;
     this.#appends = new Appends(context, clientId);
     this.#reads = new Reads(context);
@@ -65,9 +67,11 @@ export class Router {
           count: await this.#appends.delete(threadName(request.threadId), request.runId, request),
         });
       case 'turns.subscribe':
+        return await this.#subscriptions.turns(request, answer);
       case 'runs.subscribe':
+        return await this.#subscriptions.runs(request, answer);
       case 'subscribeAll':
-        throw new ProtocolError('subscriptions come with the next commit');
+        return await this.#subscriptions.everything(request, answer);
       case 'stats':
         return answer.end({ stats: this.#context.stats() });
       default:

@@ -97,6 +97,17 @@ export function encodeFrameOnDisk(header: FrameHeader, payload: Uint8Array): Uin
   return bytes;
 }
 
+/** What the header at `offset` says of its frame, which may be cut; null where there is none. */
+export function frameHeaderAt(
+  bytes: Uint8Array,
+  offset: number,
+): { readonly length: number; readonly lastPosition: number } | null {
+  if (offset + FRAME_HEADER_BYTES > bytes.length) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, FRAME_HEADER_BYTES);
+  if (view.getUint32(0, true) !== FRAME_MAGIC) return null;
+  return { length: frameLength(view.getUint32(4, true)), lastPosition: readU64(view, 32) };
+}
+
 /** Reads the frame at `offset`; `end` means that all from here on is zero. */
 export function frameAt(bytes: Uint8Array, offset: number): FrameAt {
   if (offset >= bytes.length) return { kind: 'end' };

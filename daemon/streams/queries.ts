@@ -16,6 +16,9 @@ export interface Page {
   readonly limit: number;
 }
 
+/** Rows that one page looks at, so that a filter which wants few of them never holds up others. */
+const PAGE_SCAN_ROWS = 50_000;
+
 /** Says of a kind of rows whether it is asked for. */
 export type KindFilter = (kind: RunRowKind) => boolean;
 
@@ -27,6 +30,41 @@ export function rowsAfter(
   filter?: KindFilter,
 ): number[] {
   return firstRows(index, { from: index.firstAfter(after), to: index.length, limit }, filter);
+}
+
+/** What a subscription reads next. */
+export interface SubscriptionPage {
+  readonly rows: readonly number[];
+  /** All rows up to this seq are on the page, or are not asked for. */
+  readonly through: number;
+  /** Whether nothing lies behind it. */
+  readonly isLast: boolean;
+}
+
+/** The next rows above `after`, as many as `bytesMax` holds, and one at least. */
+export function subscriptionPage(
+  index: StreamIndex,
+  after: number,
+  bytesMax: number,
+  filter?: KindFilter,
+): SubscriptionPage {
+  const wanted = wantedKinds(index, filter);
+  const start = index.firstAfter(after);
+  const rows: number[] = [];
+  let bytes = 0;
+  let at = start;
+  for (; at < index.length; at += 1) {
+    const isFull = bytes >= bytesMax || at - start >= PAGE_SCAN_ROWS;
+    if (isFull && index.seqAt(at) !== index.seqAt(at - 1)) break;
+    if (!wanted.has(index.kindAt(at))) continue;
+    rows.push(at);
+    bytes += index.row(at).length;
+  }
+  return {
+    rows,
+    through: at === start ? after : index.seqAt(at - 1),
+    isLast: at === index.length,
+  };
 }
 
 /** A page of a thread: `beforeSeq` wins over `afterSeq`; with neither the latest rows. */

@@ -9,6 +9,7 @@ import type { SealedEvent } from '../commit/stream-draft.js';
 import type { StreamName } from '../storage/layout.js';
 import { streamKey } from '../storage/layout.js';
 import type { Stream } from '../streams/stream.js';
+import { type EncodedRow, encodeEvent, type PushCounts } from './push-writer.js';
 
 /** A deletion, as those see it who follow everything. */
 export interface Removal {
@@ -45,6 +46,11 @@ export interface LogFollower {
 export class Hub {
   readonly #byStream: Map<string, Set<StreamFollower>> = new Map();
   readonly #everything: Set<LogFollower> = new Set();
+  /** Rows of committed events, so that each is encoded once however many follow it. */
+  readonly #encoded: WeakMap<SealedEvent, EncodedRow> = new WeakMap();
+  /** Subscriptions that are open, of whatever kind. */
+  subscriptions = 0;
+  readonly counts: PushCounts = { encoded: 0, sent: 0 };
 
   /** Adds one who follows a stream, whether it exists or not. */
   follow(name: StreamName, follower: StreamFollower): void {
@@ -66,6 +72,16 @@ export class Hub {
 
   unfollowAll(follower: LogFollower): void {
     this.#everything.delete(follower);
+  }
+
+  /** A committed event as a row; it is encoded for the first who asks. */
+  encodedOnce(event: SealedEvent): EncodedRow {
+    const known = this.#encoded.get(event);
+    if (known !== undefined) return known;
+    const { seq, stream, line } = event;
+    const row = encodeEvent({ seq, generation: stream.generation }, line, this.counts);
+    this.#encoded.set(event, row);
+    return row;
   }
 
   /** A batch is durable and in its streams. */
