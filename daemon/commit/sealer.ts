@@ -11,7 +11,7 @@ import type { Stream } from '../streams/stream.js';
 import type { Failure } from '../workers/failure.js';
 import type { Health } from './health.js';
 import type { AppendOperation, Operation } from './operations.js';
-import type { Batch } from './seal.js';
+import type { Batch, Sealing } from './seal.js';
 import { sealAdoption, sealDeletion } from './seal-others.js';
 import type { StreamSource } from './stream-source.js';
 
@@ -129,12 +129,6 @@ export class Sealer {
 
   /** Seals one operation; null when it was answered at once. */
   #sealOne(operation: Operation, batch: Batch): SealedOperation | null {
-    for (const { state } of operation.streams) {
-      if (state.kind !== 'failed' || operation.kind === 'adopt') continue;
-      if (operation.kind === 'append') this.discardFiles(operation, batch);
-      operation.settle.reject(state.error);
-      return null;
-    }
     switch (operation.kind) {
       case 'append':
         return this.#sealAppend(operation, batch);
@@ -151,15 +145,9 @@ export class Sealer {
 
   #sealAppend(operation: AppendOperation, batch: Batch): SealedOperation | null {
     const { settle } = operation;
-    const refused = this.#refusal(operation);
-    if (refused !== null) {
-      this.discardFiles(operation, batch);
-      settle.reject(refused);
-      return null;
-    }
-    this.#holdFiles(operation);
     const rests = batch.touches(operation.streams);
-    const sealing = batch.append(operation);
+    // What was done before is answered so, whatever stands in the way of new appends.
+    const sealing = batch.knownAppend(operation) ?? this.#sealNew(operation, batch);
     if (sealing.kind !== 'sealed') this.discardFiles(operation, batch);
     const done =
       sealing.kind === 'refused'
@@ -173,6 +161,13 @@ export class Sealer {
     return null;
   }
 
+  #sealNew(operation: AppendOperation, batch: Batch): Sealing {
+    const error = this.#refusal(operation);
+    if (error !== null) return { kind: 'refused', error };
+    this.#holdFiles(operation);
+    return batch.append(operation);
+  }
+
   #hasTooManyFiles({ events }: AppendOperation): boolean {
     const { batchFilesMax } = this.#options;
     if (events.length <= batchFilesMax) return false;
@@ -182,6 +177,7 @@ export class Sealer {
   }
 
   #refusal(operation: AppendOperation): Error | null {
+    for (const { state } of operation.streams) if (state.kind === 'failed') return state.error;
     const { health, reason } = this.#options.health;
     if (health !== 'ok') {
       return new StorageFullError(
