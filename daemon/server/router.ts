@@ -9,6 +9,7 @@ import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
+import { sendRepair } from './repair.js';
 
 /** Routes the requests of one connection. */
 export class Router {
@@ -41,6 +42,8 @@ export class Router {
         return answer.end({
           count: await this.#appends.delete(sessionName(request.sessionId), null, request),
         });
+      case 'turns.repair':
+        return await sendRepair(this.#context, sessionName(request.sessionId), request, answer);
       case 'runs.put':
         return await this.#appends.runs(request, answer);
       case 'runs.listMessages':
@@ -64,6 +67,8 @@ export class Router {
         return answer.end({
           count: await this.#appends.delete(threadName(request.threadId), request.runId, request),
         });
+      case 'runs.repair':
+        return await sendRepair(this.#context, threadName(request.threadId), request, answer);
       case 'turns.subscribe':
       case 'runs.subscribe':
       case 'subscribeAll':
