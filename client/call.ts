@@ -30,9 +30,11 @@ export type CallState = 'unsent' | 'sent' | 'abandoned' | 'settled';
 const WRITES: ReadonlySet<RequestType> = new Set<RequestType>([
   'turns.append',
   'turns.delete',
+  'turns.repair',
   'runs.put',
   'runs.deleteByThread',
   'runs.deleteByRun',
+  'runs.repair',
 ]);
 
 /** Whether a request changes anything. */

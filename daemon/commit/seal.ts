@@ -183,7 +183,7 @@ export class Batch {
       if (stream.fence !== null) {
         return new StreamFencedError(
           stream.fence,
-          `${stream.key} is fenced: ${stream.fence}; reads go on, run 'eventlog repair' to lift it`,
+          `${stream.key} is fenced: ${stream.fence}; reads go on, 'eventlog repair ${stream.name.journal} ${stream.name.id} --apply' lifts it`,
         );
       }
     }

@@ -71,7 +71,7 @@ export class Sealer {
       }
       const one = this.#sealOne(operation, batch);
       if (one !== null) sealed.push(one);
-      // A deletion or adoption changes what later operations are sealed against.
+      // A deletion, an adoption or a repair changes what later operations are sealed against.
       if (operation.kind !== 'append') blocked.add(operation.streams[0]);
     }
     return { sealed, waiting };
@@ -103,7 +103,7 @@ export class Sealer {
     if (operation.streams.some(({ state }) => state.kind === 'failed')) return true;
     if (operation.streams.some(({ state }) => state.kind !== 'ready')) return false;
     if (operation.kind === 'append' && this.#hasTooManyFiles(operation)) return true;
-    if (operation.kind === 'delete') return !batch.touches(operation.streams);
+    if (operation.kind !== 'append') return !batch.touches(operation.streams);
     if (this.#options.health.health !== 'ok') return true;
     // All are asked, so that all files are opened at once.
     return operation.events
@@ -138,6 +138,10 @@ export class Sealer {
       }
       case 'adopt':
         return { operation, adds: true, ...sealAdoption(operation, batch) };
+      case 'repair':
+        operation.streams[0].state = { kind: 'repairing' };
+        operation.settle.resolve();
+        return null;
       default:
         return operation satisfies never;
     }
