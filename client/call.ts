@@ -9,7 +9,7 @@ import { AnswerCollector, type WholeAnswer } from './answer.js';
 import { runEventOf, turnEventOf } from './records.js';
 
 /** An absent field may be written as `undefined`: frames leave it out. */
-type Fields<Message> = {
+export type Fields<Message> = {
   [Field in keyof Message]: Record<never, never> extends Pick<Message, Field>
     ? Message[Field] | undefined
     : Message[Field];
