@@ -8,16 +8,8 @@ import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
-
-<<<<<<< HEAD
-
-import type { Subscriptions } from './subscriptions.js';
-
-=======
-
 import { sendRepair } from './repair.js';
-
->>>>>>> live-repair
+import type { Subscriptions } from './subscriptions.js';
 
 /** Routes the requests of one connection. */
 export class Router {
