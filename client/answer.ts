@@ -5,7 +5,7 @@
  */
 import { ProtocolError } from '../shared/errors.js';
 import type { MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
-import type { Answer, WireAck, WireRow } from '../shared/protocol.js';
+import type { Answer, WireAck, WireRepairAction, WireRow } from '../shared/protocol.js';
 import { decodeText } from './event-text.js';
 import type { EventPlace } from './records.js';
 import { RowJoiner } from './row-joiner.js';
@@ -27,6 +27,8 @@ export interface WholeAnswer {
   readonly count: number | undefined;
   readonly head: { readonly generation: number; readonly seq: number } | undefined;
   readonly stats: object | undefined;
+  readonly actions: readonly WireRepairAction[];
+  readonly applied: boolean;
 }
 
 /**
@@ -69,6 +71,8 @@ export class AnswerCollector {
       count: frame.count,
       head: frame.head,
       stats: frame.stats,
+      actions: listOf(frame, 'actions'),
+      applied: frame.applied === true,
     };
   }
 
@@ -86,7 +90,7 @@ export class AnswerCollector {
   }
 }
 
-function listOf<Field extends 'rows' | 'malformed' | 'ids' | 'acks'>(
+function listOf<Field extends 'rows' | 'malformed' | 'ids' | 'acks' | 'actions'>(
   frame: Answer,
   field: Field,
 ): NonNullable<Answer[Field]> | [] {

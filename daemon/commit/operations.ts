@@ -110,4 +110,11 @@ export interface AdoptOperation {
   readonly settle: Settle<number>;
 }
 
-export type Operation = AppendOperation | DeleteOperation | AdoptOperation;
+/** Takes a stream out of service when all that came before on it is done: a repair has its turn. */
+export interface RepairOperation {
+  readonly kind: 'repair';
+  readonly streams: readonly [Stream];
+  readonly settle: Settle<void>;
+}
+
+export type Operation = AppendOperation | DeleteOperation | AdoptOperation | RepairOperation;

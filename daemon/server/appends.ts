@@ -106,7 +106,8 @@ export class Appends {
     runId: string | null,
     identity: { number?: number; lowest?: number },
   ): Promise<number> {
-    await this.#before;
+    // Waiting for nothing would let the next append of the client overtake.
+    if (this.#before !== null) await this.#before;
     const { table, committer } = this.#context.store;
     const stream = table.hold(name);
     try {
