@@ -302,10 +302,15 @@ class World {
           }),
         );
         return;
-      default: {
+      case 'pause':
+      case 'go':
+      case 'resume': {
         const observer = this.observers[command.nth % Math.max(1, this.observers.length)];
         await observer?.[command.kind]();
+        return;
       }
+      default:
+        command satisfies never;
     }
   }
 
