@@ -101,7 +101,7 @@ export class EventLog {
   /**
    * Takes no new calls, waits for the answers of those under way up to `timeoutMs` of `connect`,
    * and ends the connection. What is unanswered by then gets `ClientClosedError`, and
-   * so do the iterations of subscriptions.
+   * subscriptions get it at once.
    *
    * @example
    * await log.close();

@@ -58,11 +58,16 @@ export class FollowedStream<Event> implements Followed<Event, Cursor> {
     return place;
   }
 
-  /** A cursor that the daemon itself gave expires only with the stream's life. */
+  /**
+   * A cursor that the daemon itself gave expires with the stream's life. In the same life it does
+   * only where the directory is an older copy, and then that is said.
+   */
   refusal(error: Error): Error {
-    if (!(error instanceof CursorExpiredError) || !this.#hasLife()) return error;
+    const place = this.#place;
+    if (!(error instanceof CursorExpiredError) || place === null) return error;
+    if (place.generation === 0 || place.generation === error.generation) return error;
     const problem = 'the stream was deleted while the connection was lost';
-    return new StreamDeletedError(this.#place as Cursor, `${problem}: ${error.message}`);
+    return new StreamDeletedError(place, `${problem}: ${error.message}`);
   }
 
   #after(): WireAfter | undefined {
