@@ -59,7 +59,7 @@ async function fenced(t: ExecutionContext): Promise<string> {
 }
 
 interface Served {
-  readonly contents: readonly unknown[];
+  readonly contents: readonly string[];
   readonly turns: readonly (readonly [number, unknown])[];
   readonly runs: readonly number[];
 }
@@ -68,7 +68,7 @@ async function servedBy(log: EventLog): Promise<Served> {
   const messages = await log.runs.listMessages('t', { limit: 100 });
   const { events } = await log.turns.read('s');
   return {
-    contents: messages.map(({ content }) => content).sort(),
+    contents: messages.map(({ content }) => String(content)).sort(),
     turns: events.map(({ seq, n }) => [Number(seq), n]),
     runs: messages.map(({ seq }) => Number(seq)),
   };
