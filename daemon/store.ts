@@ -186,6 +186,7 @@ export class Store {
       scanLane: this.#lanes.scan,
       commitLane: this.#lanes.commit,
       hub: this.hub,
+      commitBytesMax: this.#options.limits.commitBytesMax,
       dirtyFilesMax,
       onTrash: (position, path) => this.#checkpointer.addTrash(position, path),
       checkpoint: () => this.#checkpointer.run(),

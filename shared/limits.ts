@@ -100,6 +100,12 @@ export const HEARTBEATS_MISSED_MAX = 3;
 export const WATCH_INTERVAL_MS = 500;
 /** Journal files that are watched; changes of others are met when they are next touched. */
 export const WATCHED_FILES_MAX = 8_192;
+/** How much of other programs' content one step of an adoption takes, in bytes … */
+export const ADOPTION_BYTES_MAX: number = 1 * MIB;
+/** … and over how many files; what is more is taken in by reading the stream anew. */
+export const ADOPTION_FILES_MAX = 64;
+/** How long a write waits for the rest of a line that another program began, in milliseconds. */
+export const TORN_WAIT_MS = 20;
 /** Calls and bytes that a client queues beyond the window that the daemon announces. */
 export const CLIENT_QUEUE_CALLS_MAX = 10_000;
 export const CLIENT_QUEUE_BYTES_MAX: number = 64 * MIB;

@@ -129,7 +129,15 @@ export class StreamRepairs {
     if (generation !== 0) {
       await new Promise((resolve, reject) => {
         const settle = { resolve, reject };
-        committer.enqueue({ kind: 'adopt', streams: [stream], loaded, generation, settle });
+        const nothingElse = { ended: null, removedRuns: [] };
+        committer.enqueue({
+          kind: 'adopt',
+          streams: [stream],
+          loaded,
+          generation,
+          ...nothingElse,
+          settle,
+        });
       });
     }
     for (const file of stream.files) files.forget(file);

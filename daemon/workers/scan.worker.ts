@@ -1,6 +1,6 @@
 /**
- * The worker thread of what takes long and must not hold up commits: loading streams, reading the
- * commit log by position, checking large texts, repairing a stream.
+ * The worker thread of what takes long and must not hold up commits: loading streams, reading what
+ * others added to them, reading the commit log by position, checking large texts, repairing a stream.
  *
  * @module
  */
@@ -12,10 +12,12 @@ import type { CatalogEntry } from '../storage/catalog-format.js';
 import type { Layout, StreamName } from '../storage/layout.js';
 import { type PositionScan, type PositionTask, scanPositions } from '../storage/position-scan.js';
 import { type LoadedStream, type LoadTask, loadStream } from '../streams/load.js';
+import { readTails, type Tail, type TailTask } from '../streams/tail.js';
 import { asResult, type Result } from './failure.js';
 
 export type ScanTask =
   | { readonly kind: 'load'; readonly task: LoadTask }
+  | { readonly kind: 'tails'; readonly task: TailTask }
   | { readonly kind: 'positions'; readonly task: PositionTask }
   | { readonly kind: 'text'; readonly text: Uint8Array }
   | {
@@ -28,6 +30,7 @@ export type ScanTask =
 
 export type ScanResult =
   | { readonly kind: 'load'; readonly result: Result<LoadedStream> }
+  | { readonly kind: 'tails'; readonly result: Result<readonly Tail[]> }
   | { readonly kind: 'positions'; readonly result: Result<PositionScan> }
   | { readonly kind: 'text'; readonly scan: JsonScan }
   | { readonly kind: 'plan-repair'; readonly result: Result<StreamPlan | null> }
@@ -37,6 +40,8 @@ export default function run(task: ScanTask): ScanResult {
   switch (task.kind) {
     case 'load':
       return { kind: 'load', result: asResult(() => loadStream(task.task)) };
+    case 'tails':
+      return { kind: 'tails', result: asResult(() => readTails(task.task)) };
     case 'positions':
       return { kind: 'positions', result: asResult(() => scanPositions(task.task)) };
     case 'text':

@@ -20,6 +20,12 @@ export const LIMITS: AnnouncedLimits = {
   bytesInFlightMax: 64 * 1024 * 1024,
 };
 
+/** What the peer says that it remembers: nothing, in its first epoch, unless told. */
+export interface PeerMemory {
+  readonly epoch?: number;
+  readonly known?: boolean;
+}
+
 /** A folder with a path short enough for sockets, gone after the test. */
 export async function temporaryFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');
@@ -104,15 +110,15 @@ export class RawConnection {
     this.socket.write(encodeFrame(message));
   }
 
-  welcome(limits: Partial<AnnouncedLimits> = {}): void {
+  welcome(limits: Partial<AnnouncedLimits> = {}, memory: PeerMemory = {}): void {
     this.send({
       type: 'hello',
       protocol: 1,
       version: '0.0.0',
       capabilities: [],
-      epoch: 1,
+      epoch: memory.epoch ?? 1,
       limits: { ...LIMITS, ...limits },
-      known: false,
+      known: memory.known ?? false,
     });
   }
 
@@ -191,11 +197,14 @@ export class RawServer {
   }
 
   /** The next connection, its hello answered. */
-  async accept(limits: Partial<AnnouncedLimits> = {}): Promise<RawConnection> {
+  async accept(
+    limits: Partial<AnnouncedLimits> = {},
+    memory: PeerMemory = {},
+  ): Promise<RawConnection> {
     const connection = await this.connection();
     await connection.next();
     connection.chunks = 0;
-    connection.welcome(limits);
+    connection.welcome(limits, memory);
     return connection;
   }
 
