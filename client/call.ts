@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { AbortedError, type Outcome, TimeoutError } from '../shared/errors.js';
+import { AbortedError, DisconnectedError, type Outcome, TimeoutError } from '../shared/errors.js';
 import type { RequestOf, RequestType } from '../shared/protocol.js';
 import { AnswerCollector, type WholeAnswer } from './answer.js';
 import { runEventOf, turnEventOf } from './records.js';
 
 /** An absent field may be written as `undefined`: frames leave it out. */
-type Fields<Message> = {
+export type Fields<Message> = {
   [Field in keyof Message]: Record<never, never> extends Pick<Message, Field>
     ? Message[Field] | undefined
     : Message[Field];
@@ -30,9 +30,11 @@ export type CallState = 'unsent' | 'sent' | 'abandoned' | 'settled';
 const WRITES: ReadonlySet<RequestType> = new Set<RequestType>([
   'turns.append',
   'turns.delete',
+  'turns.repair',
   'runs.put',
   'runs.deleteByThread',
   'runs.deleteByRun',
+  'runs.repair',
 ]);
 
 /** Whether a request changes anything. */
@@ -73,6 +75,9 @@ export class Call {
   /** At least the bytes of its frame. */
   readonly bytes: number;
   #state: CallState = 'unsent';
+  /** When it was last sent, by a clock that never jumps. */
+  #sentAt = 0;
+  #doubtfulSince: number | null = null;
   #collector: AnswerCollector;
   #end: CallEnd | null;
 
@@ -89,22 +94,43 @@ export class Call {
     return this.#state;
   }
 
+  /**
+   * When a write was first sent over a connection that ended without an answer: from then on
+   * nobody can say whether it was done, until the daemon answers. In milliseconds; null if there
+   * is no such doubt.
+   */
+  get doubtfulSince(): number | null {
+    return this.#doubtfulSince;
+  }
+
+  /** Whether the daemon has it, or may have done it before. */
+  get wasSent(): boolean {
+    return this.#state === 'sent' || this.#doubtfulSince !== null;
+  }
+
   get collector(): AnswerCollector {
     return this.#collector;
   }
 
   /** Whether anything was changed, as far as this side can know. */
   get outcome(): Outcome {
-    return this.number !== null && this.#state === 'sent' ? 'unknown' : 'not-committed';
+    return this.number !== null && this.wasSent ? 'unknown' : 'not-committed';
   }
 
   moveTo(next: CallState): void {
     if (!NEXT[this.#state].includes(next)) {
       throw new Error(`call ${this.id} cannot go from ${this.#state} to ${next}`);
     }
+    if (next === 'sent') this.#sentAt = performance.now();
     // What a lost connection left of an answer is no part of the next one.
     if (next === 'unsent') this.#collector = collectorFor(this.request);
     this.#state = next;
+  }
+
+  /** The connection that it was sent over ended: it is to be sent again. */
+  lost(): void {
+    if (this.number !== null) this.#doubtfulSince ??= this.#sentAt;
+    this.moveTo('unsent');
   }
 
   /** The caller's promise, to be settled once; null afterwards. */
@@ -128,7 +154,7 @@ const NEXT: Readonly<Record<CallState, readonly CallState[]>> = {
 
 /** The error of a call that was not answered in time. */
 export function timeoutErrorOf(call: Call, timeoutMs: number, connection: string): TimeoutError {
-  const what = call.state === 'sent' ? 'sent, but not answered' : 'not sent';
+  const what = call.wasSent ? 'sent, but not answered' : 'not sent';
   return new TimeoutError(
     `${call.request.type}: ${what} within ${timeoutMs} ms; ${connection}`,
     call.outcome,
@@ -137,8 +163,25 @@ export function timeoutErrorOf(call: Call, timeoutMs: number, connection: string
 
 /** The error of a call whose signal was aborted. */
 export function abortedErrorOf(call: Call, reason: unknown): AbortedError {
-  const when = call.state === 'sent' ? 'after it was sent' : 'before it was sent';
+  const when = call.wasSent ? 'after it was sent' : 'before it was sent';
   return new AbortedError(`${call.request.type}: aborted ${when}`, call.outcome, reason);
+}
+
+/** The error of a call whose connection ended, and that is not to be sent again. */
+export function lostErrorOf(call: Call, socketPath: string, cause: Error): DisconnectedError {
+  const problem = `the connection to ${socketPath} ended before the answer came`;
+  return new DisconnectedError(
+    `${call.request.type}: ${problem}; ${cause.message}`,
+    call.outcome,
+    cause,
+  );
+}
+
+/** The error of a write of which the daemon can no longer say whether it was done. */
+export function forgottenErrorOf(call: Call, socketPath: string): DisconnectedError {
+  const problem = `the daemon at ${socketPath} no longer knows this client`;
+  const advice = 'it may have been done: read before you make it again';
+  return new DisconnectedError(`${call.request.type}: ${problem}; ${advice}`, call.outcome);
 }
 
 const MEMBER_BYTES = 24;

@@ -18,7 +18,7 @@ import type { AnnouncedLimits, Answer, Notice, Push, Welcome } from '../shared/p
 import { onAbort } from './abort-signals.js';
 import type { WholeAnswer } from './answer.js';
 import { Backoff } from './backoff.js';
-import { isOfConnection, type Submission } from './call.js';
+import { forgottenErrorOf, isOfConnection, lostErrorOf, type Submission } from './call.js';
 import { describePlace, findSocket, type Place } from './endpoint.js';
 import { Flusher } from './flusher.js';
 import { isPassing, Link, type LinkHandlers } from './link.js';
@@ -45,7 +45,7 @@ export interface Followers {
   readonly onReady: () => void;
   /** The connection ended, and with it every subscription that the daemon knew of. */
   readonly onLost: (error: Error) => void;
-  /** The client is closed: there will be no other connection. */
+  /** The client is being closed: nothing more is asked for. */
   readonly onClosed: (error: ClientClosedError) => void;
 }
 
@@ -97,6 +97,8 @@ export class Connection {
   #closing: Promise<void> | null = null;
   #attemptTimer: NodeJS.Timeout | undefined;
   #socketPath: string;
+  /** Of the daemon that was met last. */
+  #epoch = 0;
   #lastError: Error | null = null;
 
   constructor(settings: ConnectionSettings, listeners: ConnectionListeners) {
@@ -170,6 +172,7 @@ export class Connection {
   }
 
   async #waitAndClose(): Promise<void> {
+    this.#followers?.onClosed(new ClientClosedError('the client was closed', 'not-committed'));
     let timer: NodeJS.Timeout | undefined;
     const timedOut = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, this.#settings.timeoutMs);
@@ -180,7 +183,6 @@ export class Connection {
     this.#table.rejectAll(
       (call) => new ClientClosedError(`${call.request.type}: the client was closed`, call.outcome),
     );
-    this.#followers?.onClosed(new ClientClosedError('the client was closed', 'not-committed'));
   }
 
   #shutDown(): void {
@@ -229,7 +231,9 @@ export class Connection {
     if (this.#opening === null) {
       // What the daemon says itself, such as another protocol, is news for those who wait.
       if (error instanceof EventLogError && !isPassing(error)) {
-        this.#table.rejectUnsent(() => error);
+        this.#table.rejectUnsent((call) =>
+          call.outcome === 'unknown' ? lostErrorOf(call, this.#socketPath, error) : error,
+        );
       }
       this.#attemptTimer = setTimeout(() => void this.#attempt(), pauseMs);
       return;
@@ -260,6 +264,7 @@ export class Connection {
     this.#table.limits = welcome.limits;
     this.#lastError = null;
     this.#backoff.reset();
+    this.#meet(welcome);
     this.#moveTo('ready');
     const opening = this.#opening;
     this.#opening = null;
@@ -267,6 +272,15 @@ export class Connection {
     else opening.resolve();
     this.#followers?.onReady();
     this.#flusher.request();
+  }
+
+  /** Looks whether the daemon can tell what it did of the calls that are to be sent again. */
+  #meet({ known, epoch }: Welcome): void {
+    const isOlder = epoch < this.#epoch;
+    this.#epoch = epoch;
+    this.#table.reconnected({ knowsClient: known, isOlder }, (call) =>
+      forgottenErrorOf(call, this.#socketPath),
+    );
   }
 
   #onMessage(message: Readonly<Record<string, unknown>>): void {
@@ -332,10 +346,7 @@ export class Connection {
   #connectionLost(error: Error): void {
     this.#lastError = error;
     this.#moveTo('reconnecting');
-    this.#table.connectionLost((call) => {
-      const problem = `the connection to ${this.#socketPath} ended before the answer came`;
-      return new DisconnectedError(`${call.request.type}: ${problem}`, 'unknown', error);
-    });
+    this.#table.connectionLost((call) => lostErrorOf(call, this.#socketPath, error));
     this.#attemptTimer = setTimeout(() => void this.#attempt(), this.#backoff.next());
     this.#followers?.onLost(error);
     this.#listeners.disconnect(error);

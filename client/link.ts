@@ -13,14 +13,18 @@ import {
   ProtocolVersionError,
 } from '../shared/errors.js';
 import { encodeFrame, FrameDecoder } from '../shared/frame-codec.js';
+import { Silence } from '../shared/heartbeat.js';
 import {
+  CLIENT_HEARTBEAT_MS,
   EVENT_BYTES_CEILING,
   FRAME_DEPTH_MAX,
   FRAME_ITEMS_MAX,
   FRAME_OVERHEAD_BYTES,
+  HEARTBEATS_MISSED_MAX,
 } from '../shared/limits.js';
 import {
   type AnnouncedLimits,
+  type Heartbeat,
   type Hello,
   PROTOCOL_VERSION,
   type Welcome,
@@ -46,6 +50,8 @@ export interface LinkHello {
   readonly clientId: string;
   readonly clientName?: string | undefined;
   readonly timeoutMs: number;
+  /** How long the daemon may be silent before it is asked whether it is there. */
+  readonly heartbeatMs?: number;
 }
 
 type LinkState = 'connecting' | 'handshaking' | 'open' | 'ended';
@@ -77,10 +83,14 @@ export class Link {
     depthMax: FRAME_DEPTH_MAX,
   });
   readonly #helloTimer: NodeJS.Timeout;
+  readonly #silence = new Silence();
+  readonly #heartbeatMs: number;
+  #heartbeatTimer: NodeJS.Timeout | undefined;
 
   constructor(path: string, hello: LinkHello, handlers: LinkHandlers) {
     this.#path = path;
     this.#handlers = handlers;
+    this.#heartbeatMs = hello.heartbeatMs ?? CLIENT_HEARTBEAT_MS;
     this.#socket = createConnection({ path });
     this.#helloTimer = setTimeout(() => {
       const problem = `no answer to hello within ${hello.timeoutMs} ms`;
@@ -111,6 +121,7 @@ export class Link {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     clearTimeout(this.#helloTimer);
+    clearInterval(this.#heartbeatTimer);
     this.#socket.destroy();
     this.#handlers.onEnd(error);
   }
@@ -130,6 +141,7 @@ export class Link {
   }
 
   #onData(chunk: Uint8Array): void {
+    this.#silence.heard();
     this.#decoder.push(chunk);
     while (this.#state !== 'ended') {
       const result = this.#decoder.next();
@@ -148,7 +160,8 @@ export class Link {
 
   #onFrame(message: Readonly<Record<string, unknown>>): void {
     if (this.#state === 'open') {
-      this.#handlers.onMessage(message);
+      if (message['type'] === 'ping') this.#beat('pong');
+      else if (message['type'] !== 'pong') this.#handlers.onMessage(message);
       return;
     }
     clearTimeout(this.#helloTimer);
@@ -157,8 +170,31 @@ export class Link {
       this.end(welcome);
     } else {
       this.#state = 'open';
+      this.#heartbeatTimer = setInterval(() => this.#listen(), this.#heartbeatMs);
+      // It watches over those who wait, and is nothing to wait for itself.
+      this.#heartbeatTimer.unref();
       this.#handlers.onWelcome(welcome);
     }
+  }
+
+  /** A period is over: asks a daemon that is silent whether it is there, or gives it up. */
+  #listen(): void {
+    switch (this.#silence.tick()) {
+      case 'quiet':
+        return;
+      case 'ping':
+        this.#beat('ping');
+        return;
+      case 'dead': {
+        const silentMs = HEARTBEATS_MISSED_MAX * this.#heartbeatMs;
+        const problem = `the daemon said nothing for ${silentMs} ms, although it was asked`;
+        this.end(new DisconnectedError(problem, 'unknown'));
+      }
+    }
+  }
+
+  #beat(type: Heartbeat['type']): void {
+    this.#socket.write(encodeFrame({ type } satisfies Heartbeat));
   }
 
   #endedByDaemon(): Error {

@@ -26,6 +26,7 @@ import {
 import { CallQueue } from './call-queue.js';
 import { decodeText } from './event-text.js';
 import { turnEventOf } from './records.js';
+import { type DaemonMemory, isRemembered, mayResend } from './resend.js';
 
 /** How long a call may take and what gives it up. */
 export interface CallTerms {
@@ -58,6 +59,8 @@ export class RequestTable {
   /** No number below it is awaited. */
   #lowestNumber = 1;
   #awaited = 0;
+  /** When the daemon last answered a write that it remembers, by a clock that never jumps. */
+  #acknowledgedAt: number | null = null;
   #idleWaiters: (() => void)[] = [];
 
   constructor(limits: AnnouncedLimits, describeConnection: () => string) {
@@ -110,7 +113,7 @@ export class RequestTable {
       this.#lastId = call.id;
       this.#lastNumber = call.number ?? this.#lastNumber;
       if (call.number !== null) this.#awaitedNumbers.add(call.number);
-      this.#awaited += 1;
+      if (!isOfConnection(request.type)) this.#awaited += 1;
       this.#unsentBytes += call.bytes;
       this.#unsent.push(call);
     });
@@ -156,15 +159,15 @@ export class RequestTable {
     }
     if (answer !== null) {
       call.moveTo('settled');
+      if (isRemembered(call.request, answer)) this.#acknowledgedAt = performance.now();
       call.takeEnd()?.resolve(answer);
     }
     return 'taken';
   }
 
   /**
-   * The connection ended: what it carried was perhaps done and perhaps not. Writes are answered
-   * so; reads go back to the queue, in their place by call order. What concerns that connection
-   * alone ends with it.
+   * The connection ended: what it carried was perhaps done and perhaps not. It goes back to the
+   * queue, in its place by call order, save what concerns that connection alone.
    */
   connectionLost(errorOf: (call: Call) => DisconnectedError): void {
     for (const call of this.#unsent.toArray()) {
@@ -175,9 +178,26 @@ export class RequestTable {
       this.#forgetSent(call);
       if (call.state === 'abandoned') call.moveTo('settled');
       else if (isOfConnection(call.request.type)) this.#reject(call, errorOf(call));
-      else if (call.number === null) this.#putBack(call);
-      else this.#reject(call, errorOf(call));
+      else this.#putBack(call, 'lost');
     }
+  }
+
+  /**
+   * There is another connection, and nothing is sent over it yet. Writes that the daemon behind it
+   * may have done and forgotten are answered with an error; the rest will be sent again.
+   */
+  reconnected(daemon: DaemonMemory, errorOf: (call: Call) => DisconnectedError): void {
+    const now = performance.now();
+    const acknowledgedAt = this.#acknowledgedAt;
+    const sinceAcknowledgedMs = acknowledgedAt === null ? null : now - acknowledgedAt;
+    for (const call of this.#unsent.toArray()) {
+      const { doubtfulSince } = call;
+      if (doubtfulSince === null) continue;
+      const mayBeSent = mayResend(daemon, sinceAcknowledgedMs, now - doubtfulSince);
+      if (!mayBeSent) this.#giveUp(call, errorOf(call));
+    }
+    // What another daemon acknowledged is nothing that this one should know.
+    if (!daemon.knowsClient) this.#acknowledgedAt = null;
   }
 
   /** Answers what waits to be sent with an error. */
@@ -255,8 +275,13 @@ export class RequestTable {
     const effect = wire.code === 'DRAINING' ? 'refused-draining' : 'taken';
     if (call.state === 'abandoned') call.moveTo('settled');
     else if (effect === 'refused-draining' && !isOfConnection(call.request.type)) {
-      this.#putBack(call);
-    } else this.#reject(call, errorOf(wire));
+      this.#putBack(call, 'refused');
+    } else if (call.doubtfulSince === null) {
+      this.#reject(call, errorOf(wire));
+    } else {
+      // That it was not done now does not say that it was not done before.
+      this.#reject(call, errorOf({ ...wire, outcome: 'unknown' }));
+    }
     return effect;
   }
 
@@ -283,8 +308,9 @@ export class RequestTable {
     call.takeEnd()?.reject(error);
   }
 
-  #putBack(call: Call): void {
-    call.moveTo('unsent');
+  #putBack(call: Call, why: 'lost' | 'refused'): void {
+    if (why === 'lost') call.lost();
+    else call.moveTo('unsent');
     this.#unsentBytes += call.bytes;
     this.#unsent.putBack(call);
   }
@@ -296,7 +322,8 @@ export class RequestTable {
 
   #noLongerAwaited(call: Call): void {
     if (call.number !== null) this.#awaitedNumbers.delete(call.number);
-    this.#awaited -= 1;
+    // A subscription that waits for its answer holds up nobody who leaves.
+    if (!isOfConnection(call.request.type)) this.#awaited -= 1;
     if (this.#awaited > 0) return;
     const waiters = this.#idleWaiters;
     this.#idleWaiters = [];

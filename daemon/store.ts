@@ -28,6 +28,7 @@ import { decodeCatalogFrame } from './storage/catalog-format.js';
 import type { Layout } from './storage/layout.js';
 import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
+import { StreamRepairs } from './streams/stream-repairs.js';
 import { StreamTable } from './streams/stream-table.js';
 import { PageSlots } from './subscriptions/catch-up.js';
 import { Hub } from './subscriptions/hub.js';
@@ -68,6 +69,7 @@ export class Store {
   readonly sessionFiles: SessionFiles;
   readonly table: StreamTable;
   readonly committer: Committer;
+  readonly repairs: StreamRepairs;
   readonly #options: StoreOptions;
   readonly #lanes: Lanes;
   readonly #log: LogTail;
@@ -98,6 +100,7 @@ export class Store {
       pathsMax: WATCHED_FILES_MAX,
       onProblem: (error) => options.logger.warn({ error }, 'a journal file cannot be watched'),
     });
+    this.repairs = this.#openRepairs();
   }
 
   get scanLane(): Lane<ScanTask, ScanResult> {
@@ -199,6 +202,23 @@ export class Store {
       dirtyFilesMax,
       onTrash: (position, path) => this.#checkpointer.addTrash(position, path),
       checkpoint: () => this.#checkpointer.run(),
+      onFatal,
+      onReport: (message, facts) => logger.warn(facts, message),
+    });
+  }
+
+  #openRepairs(): StreamRepairs {
+    const { catalog, table, committer, files, hub } = this;
+    const { layout, logger, onFatal } = this.#options;
+    return new StreamRepairs({
+      layout,
+      catalog,
+      table,
+      committer,
+      files,
+      hub,
+      scanLane: this.#lanes.scan,
+      cover: () => this.#checkpointer.cover(),
       onFatal,
       onReport: (message, facts) => logger.warn(facts, message),
     });

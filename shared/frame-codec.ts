@@ -226,6 +226,7 @@ export function encodeMapUpTo(members: object, lastKey: string): Uint8Array {
 
 /** The head of an array of so many elements, at most 65,535. */
 export function encodeArrayHead(length: number): Uint8Array {
+  if (length < 16) return Uint8Array.of(0x90 + length);
   return Uint8Array.of(0xdc, length >> 8, length & 0xff);
 }
 

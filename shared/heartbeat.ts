@@ -6,7 +6,7 @@
 import { HEARTBEATS_MISSED_MAX } from './limits.js';
 
 /** What is to be done at the end of a period: nothing, ask, or give the other side up. */
-export type Heartbeat = 'quiet' | 'ping' | 'dead';
+export type Pulse = 'quiet' | 'ping' | 'dead';
 
 /**
  * Counts the periods in which nothing came from the other side. It counts and never looks at a
@@ -28,7 +28,7 @@ export class Silence {
   }
 
   /** A period is over. */
-  tick(): Heartbeat {
+  tick(): Pulse {
     this.#periods += 1;
     if (this.#periods >= HEARTBEATS_MISSED_MAX) return 'dead';
     return this.#periods === 1 ? 'ping' : 'quiet';

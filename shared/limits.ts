@@ -86,6 +86,8 @@ export const SUBSCRIPTION_CREDIT: number = 256 * KIB;
 export const SUBSCRIPTION_CREDIT_MIN: number = 4 * KIB;
 /** What all subscriptions of one client may be sent ahead of their consumers. */
 export const CLIENT_SUBSCRIPTIONS_CREDIT: number = 64 * MIB;
+/** Subscriptions that a client asks for at the same time, so that its calls find room beside them. */
+export const CLIENT_SUBSCRIBES_MAX = 256;
 /** Pages that the daemon reads for subscriptions at the same time. */
 export const CATCH_UP_PAGES_MAX = 16;
 /** Silence of a daemon after which a client pings it, in milliseconds … */

@@ -95,7 +95,7 @@ const NEXT_STEPS: Partial<Record<ErrorCode, string>> = {
     "start a daemon with 'eventlogd start --dir DIR', or name the right one with --dir or --socket",
   TURN_TERMINAL: 'begin another turn, or append without --unless-terminal',
   IDEMPOTENCY_KEY_REUSED: 'use another key for other content',
-  STREAM_FENCED: "stop the daemon and run 'eventlogd repair'; reads go on until then",
+  STREAM_FENCED: "see 'eventlog repair turns|runs ID', then add --apply; reads go on until then",
   STORAGE_FULL: 'make room on the disk, or delete streams; the daemon goes on by itself',
   OVERLOADED: 'try again',
   DRAINING: 'try again',

@@ -12,6 +12,7 @@ import { addExamples, parseCount, parseLimit } from './options.js';
 import { addOtherCommands } from './other-commands.js';
 import { exitWhenOutputFails } from './output.js';
 import { addReadCommand } from './read-command.js';
+import { addRepairCommand } from './repair-command.js';
 import { fail } from './session.js';
 
 const TIMEOUT_MS_DEFAULT = 30_000;
@@ -52,6 +53,7 @@ function createProgram(): Command {
   );
   addAppendCommand(program);
   addReadCommand(program);
+  addRepairCommand(program);
   addOtherCommands(program);
   return program;
 }

@@ -114,6 +114,13 @@ export interface AdoptOperation {
   readonly settle: Settle<number>;
 }
 
+/** Takes a stream out of service when all that came before on it is done: a repair has its turn. */
+export interface RepairOperation {
+  readonly kind: 'repair';
+  readonly streams: readonly [Stream];
+  readonly settle: Settle<void>;
+}
+
 /**
  * What came of lines that other programs appended: they are in the log and the stream; or the
  * stream has to be read anew for them; or it is no longer what they were read for.
@@ -131,7 +138,12 @@ export interface AdoptLinesOperation {
   readonly settle: Settle<Adoption>;
 }
 
-export type Operation = AppendOperation | DeleteOperation | AdoptOperation | AdoptLinesOperation;
+export type Operation =
+  | AppendOperation
+  | DeleteOperation
+  | AdoptOperation
+  | AdoptLinesOperation
+  | RepairOperation;
 
 /** Whether an operation adds events: the room that is kept for deletions is not for them. */
 export function addsEvents({ kind }: Operation): boolean {

@@ -46,6 +46,20 @@ export class Retries {
     return this.#clients.has(clientId);
   }
 
+  /** A client that is known came or leaves: its results are kept for their whole time from here on. */
+  touch(clientId: string, nowMs: number): void {
+    const client = this.#clients.get(clientId);
+    if (client !== undefined) this.#setClient(clientId, { ...client, atMs: nowMs });
+  }
+
+  /**
+   * Whether the client has said that it awaits no answer to this number any more. Its frame came
+   * late, from a connection that the client has given up.
+   */
+  isPast({ clientId, number }: Identity): boolean {
+    return number < (this.#clients.get(clientId)?.lowest ?? 0);
+  }
+
   byKey(stream: StreamName, key: string): RememberedResult | undefined {
     return this.#keys.get(keyOf(stream, key))?.result;
   }
@@ -74,7 +88,7 @@ export class Retries {
   restore(changes: RetryChanges): void {
     for (const key of changes.keys) this.#setKey(key);
     for (const { clientId, lowest, atMs, results } of changes.clients) {
-      this.#clients.set(clientId, { lowest, atMs, results: new Map(results) });
+      this.#setClient(clientId, { lowest, atMs, results: new Map(results) });
     }
     for (const clientId of changes.forgottenClients) this.#clients.delete(clientId);
     this.takeChanges();
@@ -142,7 +156,11 @@ export class Retries {
       client.lowest = lowest;
       for (const known of client.results.keys()) if (known < lowest) client.results.delete(known);
     }
-    // The clients stand in the order of their last word.
+    this.#setClient(clientId, client);
+  }
+
+  /** The clients stand in the order of their last word. */
+  #setClient(clientId: string, client: Client): void {
     this.#clients.delete(clientId);
     this.#clients.set(clientId, client);
     this.#forgottenClients.delete(clientId);

@@ -18,9 +18,14 @@ export function sealDeletion(
 ): Answer | null {
   const [stream] = operation.streams;
   const { runId, identity, settle } = operation;
-  const known = batch.firstDeletion(identity);
-  if (known !== undefined) {
-    settle.resolve(known);
+  const known = batch.knownDeletion(identity);
+  if (known !== null) {
+    if ('error' in known) settle.reject(known.error);
+    else settle.resolve(known.count);
+    return null;
+  }
+  if (stream.state.kind === 'failed') {
+    settle.reject(stream.state.error);
     return null;
   }
   const count = runId === null ? stream.index.length : stream.rowsOfRun(runId);

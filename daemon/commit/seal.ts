@@ -8,6 +8,7 @@
 import {
   IdempotencyKeyReusedError,
   InvalidArgumentError,
+  ProtocolError,
   SequenceConflictError,
   StreamFencedError,
 } from '../../shared/errors.js';
@@ -29,21 +30,7 @@ import type {
 import type { Retries } from './retries.js';
 import type { AdoptedLines, NumberedLine } from './seal-lines.js';
 import { type SealedEvent, StreamDraft } from './stream-draft.js';
-
-/** A refusal that shows an event of the turn: where its line is to be read. */
-export class TerminalRefusal extends Error {
-  readonly stream: Stream;
-  /** Row of the index, or the event of this very batch. */
-  readonly terminal:
-    | { readonly row: number }
-    | { readonly line: Uint8Array; readonly seq: number; readonly generation: number };
-
-  constructor(stream: Stream, terminal: TerminalRefusal['terminal']) {
-    super('the turn has a terminal event');
-    this.stream = stream;
-    this.terminal = terminal;
-  }
-}
+import { TerminalRefusal } from './terminal-refusal.js';
 
 /** How the sealing of an append ended. */
 export type Sealing =
@@ -93,9 +80,14 @@ export class Batch {
     return this.#files.has(file);
   }
 
-  /** The count that a deletion was answered with before, if it was. */
-  firstDeletion(identity: Identity | null): number | undefined {
-    return identity === null ? undefined : this.#retries.byIdentity(identity)?.count;
+  /** How a deletion was answered before, or why it comes too late; null for a new one. */
+  knownDeletion(
+    identity: Identity | null,
+  ): { readonly count: number } | { readonly error: Error } | null {
+    if (identity === null) return null;
+    const known = this.#retries.byIdentity(identity);
+    if (known !== undefined) return { count: known.count };
+    return this.#retries.isPast(identity) ? { error: pastError(identity) } : null;
   }
 
   /** Seals a deletion; returns its position. */
@@ -126,27 +118,33 @@ export class Batch {
     }
   }
 
-  /** Seals an append, or says why not. */
+  /** How an append that came before is answered again; null for a new one. */
+  knownAppend({ events, conditions }: AppendOperation): Sealing | null {
+    const { identity, key, fingerprint } = conditions;
+    const known = this.#firstResult((events[0] as PreparedEvent).stream, conditions);
+    if (known === undefined) {
+      if (identity === null || !this.#retries.isPast(identity)) return null;
+      return { kind: 'refused', error: pastError(identity) };
+    }
+    if (
+      known.fingerprint !== null &&
+      fingerprint !== null &&
+      Buffer.compare(known.fingerprint, fingerprint) !== 0
+    ) {
+      return {
+        kind: 'refused',
+        error: new IdempotencyKeyReusedError(
+          `idempotency key ${JSON.stringify(key)} was used before with other content`,
+        ),
+      };
+    }
+    return { kind: 'answered', result: { kind: 'duplicate', runs: known.runs } };
+  }
+
+  /** Seals an append that is new, or says why not. */
   append(operation: AppendOperation): Sealing {
     const { conditions } = operation;
     const first = operation.events[0] as PreparedEvent;
-    const known = this.#firstResult(first.stream, conditions);
-    if (known !== undefined) {
-      if (
-        known.fingerprint !== null &&
-        conditions.fingerprint !== null &&
-        conditions.key !== null &&
-        Buffer.compare(known.fingerprint, conditions.fingerprint) !== 0
-      ) {
-        return {
-          kind: 'refused',
-          error: new IdempotencyKeyReusedError(
-            `idempotency key ${JSON.stringify(conditions.key)} was used before with other content`,
-          ),
-        };
-      }
-      return { kind: 'answered', result: { kind: 'duplicate', runs: known.runs } };
-    }
     const refusal = this.#refusal(operation);
     if (refusal !== null) return { kind: 'refused', error: refusal };
     const present = conditions.ifAbsent ? this.#present(first) : null;
@@ -173,7 +171,7 @@ export class Batch {
       if (stream.fence !== null) {
         return new StreamFencedError(
           stream.fence,
-          `${stream.key} is fenced: ${stream.fence}; reads go on, run 'eventlog repair' to lift it`,
+          `${stream.key} is fenced: ${stream.fence}; reads go on, 'eventlog repair ${stream.name.journal} ${stream.name.id} --apply' lifts it`,
         );
       }
     }
@@ -336,6 +334,11 @@ function retryKeys(stream: Stream, { identity, key }: AppendOperation['condition
     ...(key === null ? [] : [`key ${stream.key}\n${key}`]),
     ...(identity === null ? [] : [`number ${identity.clientId} ${identity.number}`]),
   ];
+}
+
+function pastError({ number }: Identity): Error {
+  const why = `call ${number} comes after its client has stopped waiting for it`;
+  return new ProtocolError(`${why}; nothing was written now`, 'unknown');
 }
 
 /** Under what a result is remembered. */

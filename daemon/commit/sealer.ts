@@ -18,7 +18,7 @@ import {
   addsEvents,
   type Operation,
 } from './operations.js';
-import type { Batch } from './seal.js';
+import type { Batch, Sealing } from './seal.js';
 import { sealLines } from './seal-lines.js';
 import { sealAdoption, sealDeletion } from './seal-others.js';
 import type { StreamSource } from './stream-source.js';
@@ -79,7 +79,7 @@ export class Sealer {
       }
       const one = this.#sealOne(operation, batch);
       if (one !== null) sealed.push(one);
-      // A deletion or reading anew changes what later operations are sealed against.
+      // A deletion, a repair or reading anew changes what later operations are sealed against.
       if (!addsEvents(operation)) blocked.add(operation.streams[0] as Stream);
     }
     return { sealed, waiting };
@@ -113,7 +113,7 @@ export class Sealer {
     if (operation.streams.some(({ state }) => state.kind === 'failed')) return true;
     if (operation.streams.some(({ state }) => state.kind !== 'ready')) return false;
     if (operation.kind === 'append' && this.#hasTooManyFiles(operation)) return true;
-    if (operation.kind === 'delete') return !batch.touches(operation.streams);
+    if (operation.kind !== 'append') return !batch.touches(operation.streams);
     if (this.#options.health.health !== 'ok') return true;
     // All are asked, so that all files are opened at once.
     return operation.events
@@ -168,12 +168,6 @@ export class Sealer {
 
   /** Seals one operation; null when it was answered at once. */
   #sealOne(operation: Operation, batch: Batch): SealedOperation | null {
-    for (const { state } of operation.streams) {
-      if (state.kind !== 'failed' || isAdoption(operation)) continue;
-      if (operation.kind === 'append') this.discardFiles(operation, batch);
-      operation.settle.reject(state.error);
-      return null;
-    }
     switch (operation.kind) {
       case 'append':
         return this.#sealAppend(operation, batch);
@@ -187,6 +181,10 @@ export class Sealer {
       }
       case 'adopt':
         return { operation, adds: true, ...sealAdoption(operation, batch) };
+      case 'repair':
+        operation.streams[0].state = { kind: 'repairing' };
+        operation.settle.resolve();
+        return null;
       default:
         return operation satisfies never;
     }
@@ -205,15 +203,9 @@ export class Sealer {
 
   #sealAppend(operation: AppendOperation, batch: Batch): SealedOperation | null {
     const { settle } = operation;
-    const refused = this.#refusal(operation);
-    if (refused !== null) {
-      this.discardFiles(operation, batch);
-      settle.reject(refused);
-      return null;
-    }
-    this.#holdFiles(operation);
     const rests = batch.touches(operation.streams);
-    const sealing = batch.append(operation);
+    // What was done before is answered so, whatever stands in the way of new appends.
+    const sealing = batch.knownAppend(operation) ?? this.#sealNew(operation, batch);
     if (sealing.kind !== 'sealed') this.discardFiles(operation, batch);
     const done =
       sealing.kind === 'refused'
@@ -227,6 +219,13 @@ export class Sealer {
     return null;
   }
 
+  #sealNew(operation: AppendOperation, batch: Batch): Sealing {
+    const error = this.#refusal(operation);
+    if (error !== null) return { kind: 'refused', error };
+    this.#holdFiles(operation);
+    return batch.append(operation);
+  }
+
   #hasTooManyFiles({ events }: AppendOperation): boolean {
     const { batchFilesMax } = this.#options;
     if (events.length <= batchFilesMax) return false;
@@ -236,6 +235,7 @@ export class Sealer {
   }
 
   #refusal(operation: AppendOperation): Error | null {
+    for (const { state } of operation.streams) if (state.kind === 'failed') return state.error;
     const { health, reason } = this.#options.health;
     if (health !== 'ok') {
       return new StorageFullError(

@@ -148,6 +148,8 @@ export class FoldedLog {
       files,
       ranges,
       lastSeq: Math.max(lastSeq, replay.entry.lastSeq),
+      // Of a stream that stays fenced the record of the fence follows.
+      fence: null,
       behind: [],
     };
   }

@@ -4,11 +4,11 @@
  * @module
  */
 import { errorToWire } from '../../shared/error-wire.js';
-import { TurnTerminalError } from '../../shared/errors.js';
+import { StorageFailedError, TurnTerminalError } from '../../shared/errors.js';
 import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
 import type { WireAck, WireError } from '../../shared/protocol.js';
 import type { AppendResult } from '../commit/operations.js';
-import type { TerminalRefusal } from '../commit/seal.js';
+import type { TerminalRefusal } from '../commit/terminal-refusal.js';
 import type { AckRun } from '../storage/catalog-format.js';
 import type { FileTable } from '../streams/file-table.js';
 import { readLine } from '../streams/line-reader.js';
@@ -67,7 +67,7 @@ async function answerDuplicate(
   const { journal, id, generation, firstSeq, firstPosition, count } = run;
   const stream = table.hold({ journal, id });
   try {
-    await table.ready(stream);
+    await known(table.ready(stream));
     let acks: WireAck[] = [];
     let bytes = 0;
     for (let at = 0; at < count; at += 1) {
@@ -77,7 +77,9 @@ async function answerDuplicate(
         stream.generation === generation &&
         row < stream.index.length &&
         stream.index.seqAt(row) === seq;
-      const text = isThere ? await readLine(files, stream.files, stream.index.row(row)) : null;
+      const text = isThere
+        ? await known(readLine(files, stream.files, stream.index.row(row)))
+        : null;
       acks.push({ seq, generation, position: firstPosition + at, text });
       bytes += (text?.length ?? 0) + 64;
       if (bytes < ANSWER_FRAME_BYTES) continue;
@@ -88,6 +90,19 @@ async function answerDuplicate(
     if (acks.length > 0) await answer.part({ acks });
   } finally {
     table.release(stream);
+  }
+}
+
+/** What is read for an append that was done: that it cannot be read does not undo it. */
+async function known<Result>(reading: Promise<Result>): Promise<Result> {
+  try {
+    return await reading;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StorageFailedError(
+      `the append was done before, but not to be read: ${why}`,
+      'unknown',
+    );
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../shared/limits.js';
 import type { RequestOf } from '../../shared/protocol.js';
 import type { AppendConditions, AppendResult, PreparedEvent } from '../commit/operations.js';
-import { TerminalRefusal } from '../commit/seal.js';
+import { TerminalRefusal } from '../commit/terminal-refusal.js';
 import { journalFileName } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
 import type { Stream } from '../streams/stream.js';
@@ -106,7 +106,8 @@ export class Appends {
     runId: string | null,
     identity: { number?: number; lowest?: number },
   ): Promise<number> {
-    await this.#before;
+    // Waiting for nothing would let the next append of the client overtake.
+    if (this.#before !== null) await this.#before;
     const { table, committer } = this.#context.store;
     const stream = table.hold(name);
     try {

@@ -243,8 +243,12 @@ export class Connection {
       return;
     }
     const { context } = this.#options;
-    this.#router = new Router(context, hello.clientId, this.#subscriptions);
+    const { clientId } = hello;
+    const { retries } = context.store;
+    this.#router = new Router(context, clientId, this.#subscriptions);
     this.#heartbeatTimer = setInterval(() => this.#beat(), DAEMON_HEARTBEAT_MS).unref();
+    retries.touch(clientId, Date.now());
+    this.#socket.once('close', () => retries.touch(clientId, Date.now()));
     if (this.#state === 'greeting') this.#state = 'serving';
     this.#outbox.send({
       type: 'hello',
@@ -260,7 +264,7 @@ export class Connection {
         callsInFlightMax: CONNECTION_CALLS_MAX,
         bytesInFlightMax: CONNECTION_BYTES_MAX,
       },
-      known: context.store.retries.knows(hello.clientId),
+      known: retries.knows(clientId),
     } satisfies Welcome);
   }
 

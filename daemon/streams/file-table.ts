@@ -204,6 +204,7 @@ export class FileTable {
     try {
       const fd = await open(file.path, O_RDONLY | O_NOFOLLOW);
       try {
+        refuseOther(file, fd);
         return await step(fd);
       } finally {
         closeSync(fd);
@@ -258,4 +259,11 @@ export class FileTable {
       throw error;
     }
   }
+}
+
+/** Under the name of a file that was replaced, what is asked for would be other bytes. */
+function refuseOther({ identity, name }: JournalFile, fd: number): void {
+  if (identity === null) return;
+  const { dev, ino } = fstatSync(fd);
+  if (dev !== identity.dev || ino !== identity.ino) throw new Error(`${name} was replaced`);
 }

@@ -239,7 +239,7 @@ export class StreamTable implements StreamSource {
     if (!stream.reloadsNext) return;
     stream.reloadsNext = false;
     this.reload(stream);
-    this.#wake(stream);
+    this.wake(stream);
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
@@ -289,17 +289,18 @@ export class StreamTable implements StreamSource {
 
   #becomeReady(stream: Stream): void {
     stream.state = { kind: 'ready' };
-    this.#wake(stream);
+    this.wake(stream);
   }
 
   #loadFailed(stream: Stream, error: unknown): void {
     stream.state = { kind: 'failed', error: error as Error };
     // The next call tries again; those that wait are told.
     if (this.#active.get(stream.key) === stream) this.#active.delete(stream.key);
-    this.#wake(stream);
+    this.wake(stream);
   }
 
-  #wake(stream: Stream): void {
+  /** Those who wait for the stream look at it again. */
+  wake(stream: Stream): void {
     const waiting = this.#waiting.get(stream) ?? [];
     this.#waiting.delete(stream);
     for (const resolve of waiting) resolve();

@@ -27,6 +27,7 @@ export type StreamState =
   | { readonly kind: 'loading' }
   | { readonly kind: 'ready' }
   | { readonly kind: 'deleting' }
+  | { readonly kind: 'repairing' }
   | { readonly kind: 'failed'; readonly error: Error };
 
 /** A committed event on its way into the stream. */

@@ -20,11 +20,30 @@ export const LIMITS: AnnouncedLimits = {
   bytesInFlightMax: 64 * 1024 * 1024,
 };
 
+/** What the peer says that it remembers: nothing, in its first epoch, unless told. */
+export interface PeerMemory {
+  readonly epoch?: number;
+  readonly known?: boolean;
+}
+
 /** A folder with a path short enough for sockets, gone after the test. */
 export async function temporaryFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** An event of a push; its life is 7 unless it says another. */
+export interface PushedRow {
+  readonly seq: number;
+  readonly generation?: number;
+  readonly text?: string;
+  readonly sameSeqFollows?: true;
+}
+
+function wireRowOf({ text, ...row }: PushedRow): object {
+  const line = text ?? JSON.stringify({ event: 'token', seq: row.seq });
+  return { generation: 7, ...row, text: Buffer.from(line) };
 }
 
 /** One connection of a client, from the peer's side. */
@@ -91,15 +110,15 @@ export class RawConnection {
     this.socket.write(encodeFrame(message));
   }
 
-  welcome(limits: Partial<AnnouncedLimits> = {}): void {
+  welcome(limits: Partial<AnnouncedLimits> = {}, memory: PeerMemory = {}): void {
     this.send({
       type: 'hello',
       protocol: 1,
       version: '0.0.0',
       capabilities: [],
-      epoch: 1,
+      epoch: memory.epoch ?? 1,
       limits: { ...LIMITS, ...limits },
-      known: false,
+      known: memory.known ?? false,
     });
   }
 
@@ -118,6 +137,23 @@ export class RawConnection {
   refuse(request: Message, code: string, facts: object = {}): void {
     const error = { code, message: `${code} for a test`, outcome: 'not-committed', ...facts };
     this.answer(request, { error });
+  }
+
+  /** Sends events of a stream to a subscription, each with this text or one made of its seq. */
+  push(request: Message, rows: readonly PushedRow[], fields: object = {}): void {
+    const { subscription } = request;
+    this.send({ type: 'push', subscription, rows: rows.map(wireRowOf), ...fields });
+  }
+
+  /** Tells a subscription how far it has come. */
+  progress(request: Message, fields: object): void {
+    this.send({ type: 'progress', subscription: request['subscription'], ...fields });
+  }
+
+  /** Ends a subscription. */
+  endSubscription(request: Message, code: string, facts: object = {}): void {
+    const error = { code, message: `${code} for a test`, outcome: 'not-committed', ...facts };
+    this.send({ type: 'ended', subscription: request['subscription'], error });
   }
 
   /** Ends the connection after what was sent. */
@@ -161,11 +197,14 @@ export class RawServer {
   }
 
   /** The next connection, its hello answered. */
-  async accept(limits: Partial<AnnouncedLimits> = {}): Promise<RawConnection> {
+  async accept(
+    limits: Partial<AnnouncedLimits> = {},
+    memory: PeerMemory = {},
+  ): Promise<RawConnection> {
     const connection = await this.connection();
     await connection.next();
     connection.chunks = 0;
-    connection.welcome(limits);
+    connection.welcome(limits, memory);
     return connection;
   }
 
