@@ -47,6 +47,8 @@ export class Watcher {
   #unseen: Set<string> = new Set();
   /** What is polled without it. */
   #polled: ReadonlyMap<string, Stream> = new Map();
+  /** What of it may have changed before it was looked at for the first time. */
+  #unsure: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: WatcherOptions) {
@@ -107,15 +109,16 @@ export class Watcher {
 
   #poll(wanted: ReadonlyMap<string, Stream>): void {
     for (const path of this.#polled.keys()) if (!wanted.has(path)) unwatchFile(path);
-    for (const path of wanted.keys()) {
-      if (this.#polled.has(path)) continue;
-      const options = { interval: WATCH_INTERVAL_MS, persistent: false };
-      watchFile(path, options, () => {
-        const stream = this.#polled.get(path);
-        if (stream !== undefined) this.#options.suspect(stream);
-      });
-    }
+    const suspect = (path: string): void => {
+      const stream = this.#polled.get(path);
+      if (stream !== undefined) this.#options.suspect(stream);
+    };
+    const options = { interval: WATCH_INTERVAL_MS, persistent: false };
+    const more = [...wanted.keys()].filter((path) => !this.#polled.has(path));
+    for (const path of more) watchFile(path, options, () => suspect(path));
     this.#polled = wanted;
+    for (const path of this.#unsure) suspect(path);
+    this.#unsure = new Set(more);
   }
 
   #open(): FSWatcher {
