@@ -13,7 +13,7 @@ import { client, injectFault, refusal, runFile, sessionFile, testWith } from '..
 import { copyDirectory } from '../support/journal-files.js';
 import { requestRepair } from '../support/repair.js';
 
-const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 5);
+const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 3);
 const CALLS = 'rename,fsync,fdatasync,unlink,rmdir,mkdir,pwrite64';
 /** A daemon that its tracer has killed by half keeps its sockets. */
 const HANGS_MS = 3_000;
