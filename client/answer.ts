@@ -5,15 +5,16 @@
  */
 import { ProtocolError } from '../shared/errors.js';
 import type { MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
-import type { Answer, WireAck, WireRow } from '../shared/protocol.js';
+import type { Answer, WireAck, WireRepairAction, WireRow } from '../shared/protocol.js';
 import { decodeText } from './event-text.js';
 import type { EventPlace } from './records.js';
+import { RowJoiner } from './row-joiner.js';
 
 /** A row with the event that its text is. */
 export type EventRow = Omit<WireRow, 'text'> & { readonly event: TurnEvent | RunEvent };
 
 /** Makes the record of a line. */
-type ReadLine = (line: string, place: EventPlace) => TurnEvent | RunEvent;
+export type ReadLine = (line: string, place: EventPlace) => TurnEvent | RunEvent;
 
 /** An answer whose frames have all come. */
 export interface WholeAnswer {
@@ -26,12 +27,8 @@ export interface WholeAnswer {
   readonly count: number | undefined;
   readonly head: { readonly generation: number; readonly seq: number } | undefined;
   readonly stats: object | undefined;
-}
-
-/** The row whose text goes on in the next frame. */
-interface SplitRow {
-  readonly row: WireRow;
-  readonly parts: Uint8Array[];
+  readonly actions: readonly WireRepairAction[];
+  readonly applied: boolean;
 }
 
 /**
@@ -44,7 +41,7 @@ export class AnswerCollector {
   readonly #malformed: MalformedLine[] = [];
   readonly #ids: string[] = [];
   readonly #acks: WireAck[] = [];
-  #split: SplitRow | null = null;
+  readonly #joiner = new RowJoiner<WireRow>();
 
   constructor(readLine: ReadLine) {
     this.#readLine = readLine;
@@ -62,7 +59,8 @@ export class AnswerCollector {
     for (const id of listOf(frame, 'ids')) this.#ids.push(id);
     for (const ack of listOf(frame, 'acks')) this.#acks.push(ack);
     if (frame.more === true) return null;
-    if (this.#split !== null) throw new ProtocolError('the answer ends inside a row', 'unknown');
+    if (this.#joiner.isInsideRow)
+      throw new ProtocolError('the answer ends inside a row', 'unknown');
     return {
       rows: this.#rows,
       malformed: this.#malformed,
@@ -73,6 +71,8 @@ export class AnswerCollector {
       count: frame.count,
       head: frame.head,
       stats: frame.stats,
+      actions: listOf(frame, 'actions'),
+      applied: frame.applied === true,
     };
   }
 
@@ -80,15 +80,8 @@ export class AnswerCollector {
     for (const [index, row] of rows.entries()) {
       const { text } = row;
       if (!(text instanceof Uint8Array)) throw new ProtocolError('a row has no text', 'unknown');
-      const begun: SplitRow | null = this.#split;
-      this.#split = null;
-      if (isLastSplit && index === rows.length - 1) {
-        this.#split = { row: begun?.row ?? row, parts: [...(begun?.parts ?? []), text] };
-      } else if (begun === null) {
-        this.#addRow(row, text);
-      } else {
-        this.#addRow(begun.row, Buffer.concat([...begun.parts, text]));
-      }
+      const whole = this.#joiner.add(row, text, isLastSplit && index === rows.length - 1);
+      if (whole !== null) this.#addRow(whole.row, whole.text);
     }
   }
 
@@ -97,7 +90,7 @@ export class AnswerCollector {
   }
 }
 
-function listOf<Field extends 'rows' | 'malformed' | 'ids' | 'acks'>(
+function listOf<Field extends 'rows' | 'malformed' | 'ids' | 'acks' | 'actions'>(
   frame: Answer,
   field: Field,
 ): NonNullable<Answer[Field]> | [] {

@@ -6,7 +6,7 @@
 import { InvalidArgumentError, InvalidIdError } from '../shared/errors.js';
 import { describeIdProblem, type IdKind, isId } from '../shared/ids.js';
 import { EVENT_TYPES_MAX, IDEMPOTENCY_KEY_BYTES_MAX } from '../shared/limits.js';
-import type { AppendOptions, CallOptions } from './types.js';
+import type { AppendOptions, CallOptions, SubscribeAfter } from './types.js';
 
 /** Longest time that a timer of Node can measure, in milliseconds. */
 const TIMER_MS_MAX = 2_147_483_647;
@@ -62,7 +62,11 @@ export function requireCallOptions(options: CallOptions): void {
     throw new InvalidArgumentError('options', `options must be an object, got ${show(options)}`);
   }
   requireDuration('timeoutMs', options.timeoutMs, 1);
-  const { signal } = options;
+  requireSignal(options.signal);
+}
+
+/** Refuses all but signals; `undefined` is allowed. */
+function requireSignal(signal: AbortSignal | undefined): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidArgumentError('signal', `signal must be an AbortSignal, got ${show(signal)}`);
   }
@@ -84,21 +88,32 @@ export function requireAppendOptions(options: AppendOptions): void {
   }
 }
 
-/** Checks a filter by event type; `undefined` is allowed. */
-export function requireEventTypes(eventTypes: readonly string[] | undefined): void {
-  if (eventTypes === undefined) return;
-  if (!Array.isArray(eventTypes) || eventTypes.length > EVENT_TYPES_MAX) {
-    throw new InvalidArgumentError(
-      'eventTypes',
-      `eventTypes must be an array of at most ${EVENT_TYPES_MAX} strings`,
-    );
+/** Checks a filter by names, such as event types; `undefined` is allowed. */
+export function requireNames(path: string, names: readonly string[] | undefined): void {
+  if (names === undefined) return;
+  if (!Array.isArray(names) || names.length > EVENT_TYPES_MAX) {
+    const problem = `${path} must be an array of at most ${EVENT_TYPES_MAX} strings`;
+    throw new InvalidArgumentError(path, problem);
   }
-  for (const [index, eventType] of eventTypes.entries()) {
-    if (typeof eventType !== 'string') {
-      const path = `eventTypes[${index}]`;
-      throw new InvalidArgumentError(path, `${path} must be a string, got ${show(eventType)}`);
+  for (const [index, name] of names.entries()) {
+    const namePath = `${path}[${index}]`;
+    // `undefined` would mean that there is no such filter.
+    requireString(namePath, name ?? null);
+  }
+}
+
+/** Checks where a subscription begins; `undefined` is allowed. */
+export function requireAfter(after: SubscribeAfter | undefined): void {
+  if (after === undefined || after === 'start' || after === 'now') return;
+  if (typeof after === 'number') {
+    requireInteger('after', after, 0);
+  } else if (typeof after === 'object' && after !== null) {
+    for (const name of ['generation', 'seq'] as const) {
+      requireInteger(`after.${name}`, after[name] ?? Number.NaN, 0);
     }
-    requireString(`eventTypes[${index}]`, eventType);
+  } else {
+    const problem = `after must be a cursor, a seq, 'start' or 'now', got ${show(after)}`;
+    throw new InvalidArgumentError('after', problem);
   }
 }
 

@@ -9,7 +9,7 @@ import { AnswerCollector, type WholeAnswer } from './answer.js';
 import { runEventOf, turnEventOf } from './records.js';
 
 /** An absent field may be written as `undefined`: frames leave it out. */
-type Fields<Message> = {
+export type Fields<Message> = {
   [Field in keyof Message]: Record<never, never> extends Pick<Message, Field>
     ? Message[Field] | undefined
     : Message[Field];
@@ -30,9 +30,11 @@ export type CallState = 'unsent' | 'sent' | 'abandoned' | 'settled';
 const WRITES: ReadonlySet<RequestType> = new Set<RequestType>([
   'turns.append',
   'turns.delete',
+  'turns.repair',
   'runs.put',
   'runs.deleteByThread',
   'runs.deleteByRun',
+  'runs.repair',
 ]);
 
 /** Whether a request changes anything. */

@@ -45,7 +45,7 @@ export interface Followers {
   readonly onReady: () => void;
   /** The connection ended, and with it every subscription that the daemon knew of. */
   readonly onLost: (error: Error) => void;
-  /** The client is closed: there will be no other connection. */
+  /** The client is being closed: nothing more is asked for. */
   readonly onClosed: (error: ClientClosedError) => void;
 }
 
@@ -172,6 +172,7 @@ export class Connection {
   }
 
   async #waitAndClose(): Promise<void> {
+    this.#followers?.onClosed(new ClientClosedError('the client was closed', 'not-committed'));
     let timer: NodeJS.Timeout | undefined;
     const timedOut = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, this.#settings.timeoutMs);
@@ -182,7 +183,6 @@ export class Connection {
     this.#table.rejectAll(
       (call) => new ClientClosedError(`${call.request.type}: the client was closed`, call.outcome),
     );
-    this.#followers?.onClosed(new ClientClosedError('the client was closed', 'not-committed'));
   }
 
   #shutDown(): void {

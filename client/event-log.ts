@@ -8,8 +8,17 @@ import { requireCallOptions } from './arguments.js';
 import type { Connection } from './connection.js';
 import type { ListenerTable } from './listeners.js';
 import { RunJournal } from './runs.js';
+import { subscribeAll } from './subscribing.js';
+import type { LogSubscription } from './subscription.js';
+import { SubscriptionTable } from './subscription-table.js';
 import { TurnJournal } from './turns.js';
-import type { CallOptions, ConnectionListeners, ConnectionState, DaemonStats } from './types.js';
+import type {
+  CallOptions,
+  ConnectionListeners,
+  ConnectionState,
+  DaemonStats,
+  SubscribeAllOptions,
+} from './types.js';
 
 /**
  * A client of a daemon, made by `connect`. It holds one connection, carries any number of calls
@@ -26,12 +35,14 @@ export class EventLog {
   readonly runs: RunJournal;
   readonly #connection: Connection;
   readonly #listeners: ListenerTable;
+  readonly #subscriptions: SubscriptionTable;
 
   constructor(connection: Connection, listeners: ListenerTable) {
     this.#connection = connection;
     this.#listeners = listeners;
-    this.turns = new TurnJournal(connection);
-    this.runs = new RunJournal(connection);
+    this.#subscriptions = new SubscriptionTable(connection);
+    this.turns = new TurnJournal(connection, this.#subscriptions);
+    this.runs = new RunJournal(connection, this.#subscriptions);
   }
 
   /**
@@ -60,6 +71,21 @@ export class EventLog {
   }
 
   /**
+   * Follows all streams: every event and every deletion after a position, in the order in which
+   * they were committed. Without a position, what comes from now on.
+   *
+   * @throws from the iteration `PositionExpiredError` when the daemon's log no longer goes back to
+   *   the position
+   * @example
+   * for await (const { position, journal, streamId, event } of log.subscribeAll()) {
+   *   console.log(position, journal, streamId, event ?? 'deleted');
+   * }
+   */
+  subscribeAll(options: SubscribeAllOptions = {}): LogSubscription {
+    return subscribeAll(this.#subscriptions, options);
+  }
+
+  /**
    * The daemon's counters and state.
    *
    * @example
@@ -74,7 +100,8 @@ export class EventLog {
 
   /**
    * Takes no new calls, waits for the answers of those under way up to `timeoutMs` of `connect`,
-   * and ends the connection. What is unanswered by then gets `ClientClosedError`.
+   * and ends the connection. What is unanswered by then gets `ClientClosedError`, and
+   * subscriptions get it at once.
    *
    * @example
    * await log.close();

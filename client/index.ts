@@ -13,6 +13,7 @@
 export { type Cursor, formatCursor, parseCursor } from '../shared/cursor.js';
 export * from '../shared/errors.js';
 export type {
+  Journal,
   MalformedLine,
   NewRunEvent,
   NewTurnEvent,
@@ -24,6 +25,7 @@ export { connect } from './connect.js';
 export type { EventLog } from './event-log.js';
 export { detailsOf } from './records.js';
 export type { RunJournal } from './runs.js';
+export type { LogSubscription, StreamSubscription, Subscription } from './subscription.js';
 export type { TurnJournal } from './turns.js';
 export type {
   AppendOptions,
@@ -34,13 +36,19 @@ export type {
   DaemonStats,
   EventDetails,
   EventListOptions,
+  LogEntry,
   MessageListOptions,
   PendingOptions,
   PendingTurn,
   PutIfAbsentResult,
+  RunSubscribeOptions,
+  SubscribeAfter,
+  SubscribeAllOptions,
+  SubscriptionState,
   TurnAppendOptions,
   TurnCollision,
   TurnPage,
   TurnReadOptions,
   TurnStates,
+  TurnSubscribeOptions,
 } from './types.js';

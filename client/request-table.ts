@@ -113,7 +113,7 @@ export class RequestTable {
       this.#lastId = call.id;
       this.#lastNumber = call.number ?? this.#lastNumber;
       if (call.number !== null) this.#awaitedNumbers.add(call.number);
-      this.#awaited += 1;
+      if (!isOfConnection(request.type)) this.#awaited += 1;
       this.#unsentBytes += call.bytes;
       this.#unsent.push(call);
     });
@@ -322,7 +322,8 @@ export class RequestTable {
 
   #noLongerAwaited(call: Call): void {
     if (call.number !== null) this.#awaitedNumbers.delete(call.number);
-    this.#awaited -= 1;
+    // A subscription that waits for its answer holds up nobody who leaves.
+    if (!isOfConnection(call.request.type)) this.#awaited -= 1;
     if (this.#awaited > 0) return;
     const waiters = this.#idleWaiters;
     this.#idleWaiters = [];

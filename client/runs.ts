@@ -9,20 +9,24 @@ import type { NewRunEvent, RunEvent } from '../shared/events.js';
 import type { WholeAnswer } from './answer.js';
 import {
   requireCallOptions,
-  requireEventTypes,
   requireId,
   requireInteger,
+  requireNames,
   requireString,
 } from './arguments.js';
 import type { Connection } from './connection.js';
 import { encodeEvent } from './event-text.js';
 import { putRunTexts, withPlace } from './run-appends.js';
+import { subscribeRuns } from './subscribing.js';
+import type { StreamSubscription } from './subscription.js';
+import type { SubscriptionTable } from './subscription-table.js';
 import type {
   AppendOptions,
   CallOptions,
   EventListOptions,
   MessageListOptions,
   PutIfAbsentResult,
+  RunSubscribeOptions,
 } from './types.js';
 
 const MESSAGES_DEFAULT = 50;
@@ -31,9 +35,11 @@ const EVENTS_DEFAULT = 500;
 /** The journal of runs of a connected client, as `log.runs`. */
 export class RunJournal {
   readonly #connection: Connection;
+  readonly #subscriptions: SubscriptionTable;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, subscriptions: SubscriptionTable) {
     this.#connection = connection;
+    this.#subscriptions = subscriptions;
   }
 
   /**
@@ -126,7 +132,7 @@ export class RunJournal {
     requireId('thread', threadId);
     requireId('run', runId);
     const { limit = EVENTS_DEFAULT, afterSeq } = requirePage(options);
-    requireEventTypes(options.eventTypes);
+    requireNames('eventTypes', options.eventTypes);
     requireString('taskId', options.taskId);
     const answer = await this.#connection.submit(
       {
@@ -188,6 +194,20 @@ export class RunJournal {
     requireCallOptions(options);
     const answer = await this.#connection.submit({ type: 'runs.threadIds' }, options);
     return [...answer.ids];
+  }
+
+  /**
+   * Follows a thread: hands out its events after a place that pass the filters, and then each new
+   * one as it becomes durable. Goes on by itself after a lost connection.
+   *
+   * @throws what ends it, from the iteration: `StreamDeletedError` when the thread is deleted,
+   *   `CursorExpiredError` when the cursor is of an earlier life of it
+   * @example
+   * const subscription = log.runs.subscribe('t1', { runId: 'r1', categories: ['message'] });
+   * for await (const event of subscription) console.log(event.seq, event.content);
+   */
+  subscribe(threadId: string, options: RunSubscribeOptions = {}): StreamSubscription<RunEvent> {
+    return subscribeRuns(this.#subscriptions, threadId, options);
   }
 
   /**

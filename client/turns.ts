@@ -9,6 +9,9 @@ import type { NewTurnEvent, TurnEvent } from '../shared/events.js';
 import { requireCallOptions, requireId, requireInteger, requireString } from './arguments.js';
 import type { Connection } from './connection.js';
 import { encodeEvent } from './event-text.js';
+import { subscribeTurns } from './subscribing.js';
+import type { StreamSubscription } from './subscription.js';
+import type { SubscriptionTable } from './subscription-table.js';
 import { pendingTurnsOf, turnStatesOf } from './turn-answers.js';
 import { appendTurnText } from './turn-appends.js';
 import type {
@@ -19,14 +22,17 @@ import type {
   TurnPage,
   TurnReadOptions,
   TurnStates,
+  TurnSubscribeOptions,
 } from './types.js';
 
 /** The journal of turns of a connected client, as `log.turns`. */
 export class TurnJournal {
   readonly #connection: Connection;
+  readonly #subscriptions: SubscriptionTable;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, subscriptions: SubscriptionTable) {
     this.#connection = connection;
+    this.#subscriptions = subscriptions;
   }
 
   /**
@@ -129,6 +135,21 @@ export class TurnJournal {
       options,
     );
     return pendingTurnsOf(answer.rows);
+  }
+
+  /**
+   * Follows a session: hands out its events after a place, and then each new one as it becomes
+   * durable. Goes on by itself after a lost connection.
+   *
+   * @throws what ends it, from the iteration: `StreamDeletedError` when the session is deleted,
+   *   `CursorExpiredError` when the cursor is of an earlier life of it
+   * @example
+   * for await (const event of log.turns.subscribe('s1', { after: 'now' })) {
+   *   console.log(event.seq, event.event);
+   * }
+   */
+  subscribe(sessionId: string, options: TurnSubscribeOptions = {}): StreamSubscription<TurnEvent> {
+    return subscribeTurns(this.#subscriptions, sessionId, options);
   }
 
   /**

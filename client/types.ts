@@ -4,7 +4,7 @@
  * @module
  */
 import type { Cursor } from '../shared/cursor.js';
-import type { MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
+import type { Journal, MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
 
 /** Where the daemon is and how long to wait for it. */
 export interface ConnectOptions {
@@ -146,6 +146,66 @@ export interface EventDetails {
   /** The exact line on disk, without its LF; null if the event was deleted since. */
   readonly text: string | null;
 }
+
+/**
+ * Where a subscription begins: behind a cursor, behind a seq of the stream's present life, at the
+ * start of that life, or behind its last event.
+ */
+export type SubscribeAfter = Cursor | number | 'start' | 'now';
+
+/** Which events of a session to follow. */
+export interface TurnSubscribeOptions {
+  /** Where to begin. Default `'start'`. A stream that does not exist yet is waited for. */
+  readonly after?: SubscribeAfter | undefined;
+  /** Ends the subscription: the iteration throws `AbortedError`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which events of a thread to follow: those that pass every filter. */
+export interface RunSubscribeOptions extends TurnSubscribeOptions {
+  /** Only events of this run. */
+  readonly runId?: string | undefined;
+  /** Only events of these categories; an empty array gives none. */
+  readonly categories?: readonly string[] | undefined;
+  /** Only events of these types; an empty array gives none. */
+  readonly eventTypes?: readonly string[] | undefined;
+  /** Only events whose `metadata.task_id` is this. */
+  readonly taskId?: string | undefined;
+}
+
+/** What of everything to follow. */
+export interface SubscribeAllOptions {
+  /** Only what comes after this position; without it, what comes from now on. */
+  readonly afterPosition?: number | undefined;
+  /** Only this journal. */
+  readonly journal?: Journal | undefined;
+  /** Ends the subscription: the iteration throws `AbortedError`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The state of a subscription: `connecting` while the daemon does not know of it, also after a
+ * lost connection; `catching-up` until it has come to the present; `live` from there on; `ended`
+ * when the last event was handed out.
+ */
+export type SubscriptionState = 'connecting' | 'catching-up' | 'live' | 'ended';
+
+/** What `subscribeAll` tells: an event, or that a stream, or one run of a thread, was deleted. */
+export type LogEntry = {
+  readonly position: number;
+  /** The session or thread. */
+  readonly streamId: string;
+} & (
+  | { readonly journal: 'turns'; readonly event: TurnEvent; readonly deleted?: never }
+  | { readonly journal: 'runs'; readonly event: RunEvent; readonly deleted?: never }
+  | {
+      readonly journal: Journal;
+      readonly deleted: true;
+      /** The run, if only that was deleted. */
+      readonly runId?: string;
+      readonly event?: never;
+    }
+);
 
 /** Counters and state of the daemon. Newer daemons may tell more. */
 export interface DaemonStats {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { crc32 } from 'node:zlib';
+import { ownLines } from './commit/apply-batch.js';
 import type { Committer } from './commit/committer.js';
 import type { LinesWithoutRoom } from './recovery/replay-stream.js';
 import { lineFacts } from './storage/line-facts.js';
@@ -41,11 +41,8 @@ function behindIn(
 ): { readonly file: JournalFile; readonly events: CommittedEvent[] } {
   const file = stream.fileNamed(fileName);
   const bytes = Buffer.concat(events.flatMap(({ line }) => [line, Buffer.of(0x0a)]));
-  const last = events.at(-1);
   const at = file.size + (file.needsLf ? 1 : 0);
-  const lastLine = { length: (last?.line.length ?? 0) + 1, checksum: crc32(last?.line ?? '') };
-  file.behind = { at, bytes, lineCount: events.length, lastLine };
-  file.unmarkedFrom = events[0]?.position ?? null;
+  file.behind = { at, bytes, lines: ownLines(events) };
   let offset = at;
   const committed = events.map(({ seq, line, stream: life }): CommittedEvent => {
     const facts = lineFacts(name.journal, Buffer.from(line));

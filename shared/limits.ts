@@ -86,6 +86,8 @@ export const SUBSCRIPTION_CREDIT: number = 256 * KIB;
 export const SUBSCRIPTION_CREDIT_MIN: number = 4 * KIB;
 /** What all subscriptions of one client may be sent ahead of their consumers. */
 export const CLIENT_SUBSCRIPTIONS_CREDIT: number = 64 * MIB;
+/** Subscriptions that a client asks for at the same time, so that its calls find room beside them. */
+export const CLIENT_SUBSCRIBES_MAX = 256;
 /** Pages that the daemon reads for subscriptions at the same time. */
 export const CATCH_UP_PAGES_MAX = 16;
 /** Silence of a daemon after which a client pings it, in milliseconds … */
@@ -98,6 +100,12 @@ export const HEARTBEATS_MISSED_MAX = 3;
 export const WATCH_INTERVAL_MS = 500;
 /** Journal files that are watched; changes of others are met when they are next touched. */
 export const WATCHED_FILES_MAX = 8_192;
+/** How much of other programs' content one step of an adoption takes, in bytes … */
+export const ADOPTION_BYTES_MAX: number = 1 * MIB;
+/** … and over how many files; what is more is taken in by reading the stream anew. */
+export const ADOPTION_FILES_MAX = 64;
+/** How long a write waits for the rest of a line that another program began, in milliseconds. */
+export const TORN_WAIT_MS = 20;
 /** Calls and bytes that a client queues beyond the window that the daemon announces. */
 export const CLIENT_QUEUE_CALLS_MAX = 10_000;
 export const CLIENT_QUEUE_BYTES_MAX: number = 64 * MIB;

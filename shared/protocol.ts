@@ -53,6 +53,21 @@ interface OfRun extends OfThread {
   readonly runId: string;
 }
 
+/** Says what there is to repair; done again, a repair finds nothing more to do. */
+interface Repairing {
+  /** Whether to do it. */
+  readonly apply?: boolean;
+}
+
+/** One step of the repair of a stream. */
+export interface WireRepairAction {
+  /** `leave` where something stands in the way. */
+  readonly action: string;
+  /** Relative to the journal directory. */
+  readonly file: string;
+  readonly detail: string;
+}
+
 /** What every subscription asks for. */
 interface Subscribing {
   /** The client's number of the subscription: every message about it carries it. */
@@ -87,6 +102,7 @@ interface RequestFields {
   'turns.sessionIds': object;
   'turns.head': OfSession;
   'turns.delete': OfSession & Identified;
+  'turns.repair': OfSession & Identified & Repairing;
   'runs.put': AppendOptions & {
     readonly texts: readonly Uint8Array[];
     readonly ifAbsent?: boolean;
@@ -104,6 +120,7 @@ interface RequestFields {
   'runs.head': OfThread;
   'runs.deleteByThread': OfThread & Identified;
   'runs.deleteByRun': OfRun & Identified;
+  'runs.repair': OfThread & Identified & Repairing;
   'turns.subscribe': OfSession & Subscribing & { readonly after?: WireAfter };
   'runs.subscribe': OfThread &
     Subscribing & {
@@ -273,5 +290,9 @@ export interface Answer {
   readonly count?: number;
   readonly head?: WireCursor;
   readonly stats?: object;
+  /** What there is, or was, to repair. */
+  readonly actions?: readonly WireRepairAction[];
+  /** Whether it was done. */
+  readonly applied?: boolean;
   readonly error?: WireError;
 }

@@ -21,7 +21,7 @@ export async function writeTurns(output: Output, events: readonly TurnEvent[]): 
     return;
   }
   if (events.length === 0) return;
-  await output.table(['seq', 'created_at', 'turn_id', 'event', 'more'], events.map(turnRow));
+  await output.table(['seq', 'created_at', 'turn_id', 'event', 'more'], events.map(turnCells));
 }
 
 /** Writes run events. */
@@ -32,23 +32,26 @@ export async function writeRuns(output: Output, events: readonly RunEvent[]): Pr
   }
   if (events.length === 0) return;
   const head = ['seq', 'created_at', 'run_id', 'event_type', 'category', 'content'];
-  await output.table(
-    head,
-    events.map((event) => [
-      String(detailsOf(event).cursor.seq),
-      showValue(event.created_at),
-      showValue(event.run_id),
-      showValue(event.event_type),
-      showValue(event.category),
-      showValue(event.content),
-    ]),
-  );
+  await output.table(head, events.map(runCells));
+}
+
+/** What is shown of a run event, in the order of its table. */
+export function runCells(event: RunEvent): string[] {
+  return [
+    String(detailsOf(event).cursor.seq),
+    showValue(event.created_at),
+    showValue(event.run_id),
+    showValue(event.event_type),
+    showValue(event.category),
+    showValue(event.content),
+  ];
 }
 
 /** Keys whose values say nothing new of a session's events. */
 const SAME_IN_ALL: ReadonlySet<string> = new Set(['version', 'session_id']);
 
-function turnRow(record: TurnEvent): string[] {
+/** What is shown of a turn event, in the order of its table. */
+export function turnCells(record: TurnEvent): string[] {
   const { seq, created_at, turn_id, event, ...more } = record;
   const rest = Object.entries(more).filter(([key]) => !SAME_IN_ALL.has(key));
   return [

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { formatCursor } from '../../shared/cursor.js';
 import { type AnyEventLogError, type ErrorCode, EventLogError } from '../../shared/errors.js';
 
 /** The exit codes of both programs, by what they mean. */
@@ -86,6 +87,13 @@ function nextStepOf(error: AnyEventLogError): string | null {
   if (error.code === 'SEQUENCE_CONFLICT') {
     return `next: read what came since, then expect seq ${error.actualSeq}`;
   }
+  if (error.code === 'STREAM_DELETED') {
+    const cursor = formatCursor(error.cursor);
+    return `next: it ended at cursor ${cursor}; tail with --from start follows its next life`;
+  }
+  if (error.code === 'POSITION_EXPIRED') {
+    return `next: the log holds what comes after position ${error.earliest - 1}; go on there`;
+  }
   const next = NEXT_STEPS[error.code];
   return next === undefined ? null : `next: ${next}`;
 }
@@ -94,8 +102,9 @@ const NEXT_STEPS: Partial<Record<ErrorCode, string>> = {
   DISCONNECTED:
     "start a daemon with 'eventlogd start --dir DIR', or name the right one with --dir or --socket",
   TURN_TERMINAL: 'begin another turn, or append without --unless-terminal',
+  CURSOR_EXPIRED: 'begin at its start again; tail does with --from start',
   IDEMPOTENCY_KEY_REUSED: 'use another key for other content',
-  STREAM_FENCED: "stop the daemon and run 'eventlogd repair'; reads go on until then",
+  STREAM_FENCED: "see 'eventlog repair turns|runs ID', then add --apply; reads go on until then",
   STORAGE_FULL: 'make room on the disk, or delete streams; the daemon goes on by itself',
   OVERLOADED: 'try again',
   DRAINING: 'try again',

@@ -12,7 +12,9 @@ import { addExamples, parseCount, parseLimit } from './options.js';
 import { addOtherCommands } from './other-commands.js';
 import { exitWhenOutputFails } from './output.js';
 import { addReadCommand } from './read-command.js';
+import { addRepairCommand } from './repair-command.js';
 import { fail } from './session.js';
+import { addTailCommand } from './tail-command.js';
 
 const TIMEOUT_MS_DEFAULT = 30_000;
 const WAIT_MS_DEFAULT = 2_000;
@@ -44,6 +46,7 @@ function createProgram(): Command {
   addExamples(program, [
     `eventlog append turns s1 '{"event":"submitted","content":"hi"}'`,
     'eventlog read turns s1',
+    'eventlog tail all',
     'eventlog --dir /srv/journals status --json',
   ]);
   program.addHelpText(
@@ -52,6 +55,8 @@ function createProgram(): Command {
   );
   addAppendCommand(program);
   addReadCommand(program);
+  addTailCommand(program);
+  addRepairCommand(program);
   addOtherCommands(program);
   return program;
 }

@@ -28,6 +28,11 @@ export class Output {
     if (!this.#stream.write(`${text}\n`)) await once(this.#stream, 'drain');
   }
 
+  /** Writes one row that is no part of a table. */
+  async cells(cells: readonly string[]): Promise<void> {
+    await this.line(cells.map(cellOf).join('  ').trimEnd());
+  }
+
   /** Writes rows as a table. */
   async table(head: readonly string[], rows: readonly (readonly string[])[]): Promise<void> {
     const table = new Table({ head: [...head], chars: PLAIN, style: STYLE });

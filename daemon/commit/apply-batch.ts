@@ -6,7 +6,8 @@
 import { crc32 } from 'node:zlib';
 import { FRAME_HEADER_BYTES } from '../storage/frame-format.js';
 import type { FileTable } from '../streams/file-table.js';
-import type { JournalFile } from '../streams/journal-file.js';
+import type { JournalFile, OwnLine } from '../streams/journal-file.js';
+import { addToRanges } from '../streams/numbering.js';
 import type { Stream } from '../streams/stream.js';
 import type { CommitTask, FileWritten } from '../workers/commit-task.js';
 import type { Batch } from './seal.js';
@@ -18,9 +19,12 @@ export interface FileLines {
   readonly events: readonly [SealedEvent, ...SealedEvent[]];
 }
 
+/** A committed event that is about to be taken into its stream. */
+type PlacedEvent = SealedEvent & { readonly offset: number };
+
 /** What an applied batch leaves to be done. */
 export interface Applied {
-  /** The batch's events in the order of their positions. */
+  /** The batch's events, adopted ones among them, in the order of their positions. */
   readonly events: readonly SealedEvent[];
   readonly changed: ReadonlySet<Stream>;
   /** Streams in whose files other programs' bytes were met. */
@@ -41,6 +45,10 @@ export function linesByFile(batch: Batch, files: FileTable): FileLines[] {
     }
     byFile.set(file, [event]);
     files.markDirty(file, batch.nowMs);
+  }
+  // What is adopted is as durable as our own lines: the next checkpoint syncs it.
+  for (const { tails } of batch.adopted) {
+    for (const { file } of tails) if (!byFile.has(file)) files.markDirty(file, batch.nowMs);
   }
   return [...byFile].map(([file, events]) => ({ file, events }));
 }
@@ -67,11 +75,11 @@ export function fileTasks(
  * @param results what came of each file, in the order of `lines`
  */
 export function applyBatch(
-  lines: readonly FileLines[],
+  { lines, adopted }: { readonly lines: readonly FileLines[]; readonly adopted: Batch['adopted'] },
   results: readonly FileWritten[],
   frame: Uint8Array,
 ): Applied {
-  const offsets = new Map<SealedEvent, number>();
+  const all: PlacedEvent[] = adopted.flatMap(({ events }) => events);
   const foreign = new Set<Stream>();
   const behind: { stream: Stream; file: JournalFile }[] = [];
   for (const [at, { file, events }] of lines.entries()) {
@@ -79,42 +87,58 @@ export function applyBatch(
     const stream = events[0].target;
     let offset = noteWritten({ file, events }, written, frame);
     for (const event of events) {
-      offsets.set(event, offset);
+      all.push(Object.assign(event, { offset }));
       offset += event.line.length + 1;
     }
     if (!written.ok) behind.push({ stream, file });
     else if (written.foreign) foreign.add(stream);
   }
   const changed = new Set<Stream>();
-  const all = lines.flatMap(({ events }) => events).sort((a, b) => a.position - b.position);
+  all.sort((a, b) => a.position - b.position);
   for (const event of all) {
-    const { target, stream, seq, kind, createdAt, createdAtUs } = event;
+    const { target, stream, seq, line, offset, kind, createdAt, createdAtUs } = event;
     const file = target.fileNamed(event.fileName);
-    const offset = offsets.get(event) as number;
     target.generation = stream.generation;
-    target.add({ seq, file, offset, length: event.line.length, kind, createdAt, createdAtUs });
+    target.add({ seq, file, offset, length: line.length, kind, createdAt, createdAtUs });
     changed.add(target);
+  }
+  for (const { stream, tails, events } of adopted) {
+    for (const event of events) if (event.isNumbered) addToRanges(stream.ranges, event);
+    for (const tail of tails) stream.account(tail);
   }
   return { events: all, changed, foreign, behind };
 }
 
 /** Notes where a file's lines went, or that they wait; returns the offset of the first. */
 function noteWritten({ file, events }: FileLines, written: FileWritten, frame: Uint8Array): number {
-  const last = events.at(-1) as SealedEvent;
-  const lastLine = { length: last.line.length + 1, checksum: crc32(last.line) };
-  const lineCount = events.length;
-  if (written.ok && !written.foreign) {
+  if (written.ok && !written.foreign && file.isAccounted) {
+    const last = events.at(-1) as SealedEvent;
+    const lastLine = { length: last.line.length + 1, checksum: crc32(last.line) };
     const length = events.reduce((sum, { line }) => sum + line.length + 1, 0);
-    file.extend({ at: written.at, length, lineCount, lastLine });
+    file.extend({ at: written.at, length, lineCount: events.length, lastLine });
     return written.at;
   }
-  file.unmarkedFrom ??= events[0].position;
-  file.size = written.size;
-  if (written.ok) return written.at;
+  const lines = ownLines(events);
+  if (written.ok) {
+    file.extendApart(written.at, lines);
+    return written.at;
+  }
   const bytes = Buffer.concat(placesOf(events).map(([start, end]) => frame.subarray(start, end)));
-  const at = file.size + (file.needsLf ? 1 : 0);
-  file.behind = { at, bytes, lineCount, lastLine };
+  const at = written.size + (file.needsLf ? 1 : 0);
+  file.behind = { at, bytes, lines };
   return at;
+}
+
+/** Lines that are written one behind the other, as a file keeps them; offsets count from the first. */
+export function ownLines(
+  events: readonly Pick<SealedEvent, 'position' | 'seq' | 'line'>[],
+): OwnLine[] {
+  let offset = 0;
+  return events.map(({ position, seq, line }) => {
+    const own = { position, seq, offset, length: line.length + 1, checksum: crc32(line) };
+    offset += own.length;
+    return own;
+  });
 }
 
 /** The places of a file's lines in the frame, neighbours joined. */

@@ -21,7 +21,7 @@ import { FilesBehind } from './files-behind.js';
 import { type CommitHealth, Health } from './health.js';
 import type { Lane } from './lanes.js';
 import type { LogTail } from './log-tail.js';
-import type { Operation } from './operations.js';
+import { addsEvents, type Operation } from './operations.js';
 import type { Retries } from './retries.js';
 import { Batch } from './seal.js';
 import { type SealedOperation, Sealer } from './sealer.js';
@@ -54,12 +54,14 @@ export interface CommitterOptions {
 export interface CommitCounts {
   appends: number;
   events: number;
+  /** Events of other programs that were met while their stream was open. */
+  adopted: number;
   commits: number;
 }
 
 /** The committer. */
 export class Committer {
-  readonly counts: CommitCounts = { appends: 0, events: 0, commits: 0 };
+  readonly counts: CommitCounts = { appends: 0, events: 0, adopted: 0, commits: 0 };
   readonly #options: CommitterOptions;
   readonly #behind: FilesBehind;
   readonly #health: Health;
@@ -110,7 +112,8 @@ export class Committer {
       return;
     }
     // What waits for a stream waits for its adoption too, so that goes first.
-    if (operation.kind === 'adopt') this.#queue.unshift(operation);
+    if (operation.kind === 'adopt' || operation.kind === 'adoptLines')
+      this.#queue.unshift(operation);
     else this.#queue.push(operation);
     this.kick();
   }
@@ -202,7 +205,7 @@ export class Committer {
     const { log, epoch, lane, files } = this.#options;
     const length = frameLength(payload.length);
     const lastPosition = payload.nextPosition - 1;
-    const useReserve = sealed.every(({ operation }) => operation.kind !== 'append');
+    const useReserve = sealed.every(({ operation }) => !addsEvents(operation));
     const noRoom = await log.reserve(length, payload.firstPosition, useReserve);
     if (noRoom !== null) return this.#refuse(sealed, noRoom);
     const header = {
@@ -231,7 +234,7 @@ export class Committer {
     this.#nextPosition = payload.nextPosition;
     const lost = result.files.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
-    this.#apply(batch, applyBatch(lines, result.files, frame));
+    this.#apply(batch, applyBatch({ lines, adopted: batch.adopted }, result.files, frame));
     this.#land(batch.streams);
     batch.remember();
     this.counts.commits += 1;
@@ -242,7 +245,8 @@ export class Committer {
   #apply(batch: Batch, { events, changed, foreign, behind }: Applied): void {
     const { streams, hub } = this.#options;
     for (const stream of changed) streams.changed(stream);
-    for (const stream of foreign) streams.reload(stream);
+    for (const { events: lines } of batch.adopted) this.counts.adopted += lines.length;
+    for (const stream of foreign) streams.adopt(stream);
     for (const { stream, file } of behind) this.#behind.add(stream, file);
     if (behind.length > 0) this.#health.set('files-behind', this.#behind.describe());
     hub.publish({ events, removals: batch.removals, lastPosition: this.frontier });
@@ -287,12 +291,12 @@ export class Committer {
           `the commit log cannot be written: ${failure.message}; nothing was written`,
           'not-committed',
         );
-    const hasAppends = sealed.some(({ operation }) => operation.kind === 'append');
+    const hasAppends = sealed.some(({ operation }) => addsEvents(operation));
     const again: Operation[] = [];
     for (const { operation } of sealed) {
       if (operation.kind === 'append') this.#sealer.discardFiles(operation, null);
       // What had the reserve to itself, and found it too small, is refused as well.
-      if (operation.kind === 'append' || !hasAppends) operation.settle.reject(error);
+      if (addsEvents(operation) || !hasAppends) operation.settle.reject(error);
       else again.push(operation);
     }
     this.#queue.unshift(...again);

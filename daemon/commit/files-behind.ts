@@ -5,7 +5,7 @@
  * @module
  */
 import type { FileTable } from '../streams/file-table.js';
-import type { JournalFile, LinesBehind } from '../streams/journal-file.js';
+import type { JournalFile, LinesBehind, OwnLine } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import { type Failure, failureOf, isNoRoom } from '../workers/failure.js';
@@ -72,14 +72,14 @@ export class FilesBehind {
     if (!written.ok) return written.failure;
     this.#behind.delete(file);
     file.behind = null;
-    if (written.foreign) {
-      stream.index.shift(file.number, behind.at, written.at - behind.at);
-      file.size = written.size;
-      this.#streams.reload(stream);
+    const { at, bytes, lines } = behind;
+    if (written.at !== at) stream.index.shift(file.number, at, written.at - at);
+    if (written.foreign || !file.isAccounted) {
+      file.extendApart(written.at, lines);
+      this.#streams.adopt(stream);
     } else {
-      const { lineCount, lastLine } = behind;
-      file.extend({ at: written.at, length: behind.bytes.length, lineCount, lastLine });
-      file.unmarkedFrom = null;
+      const lastLine = lines.at(-1) as OwnLine;
+      file.extend({ at: written.at, length: bytes.length, lineCount: lines.length, lastLine });
     }
     this.#streams.changed(stream);
     return null;

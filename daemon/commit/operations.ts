@@ -9,7 +9,7 @@ import type { AckRun } from '../storage/catalog-format.js';
 import type { RunRowKind, TurnRowKind } from '../storage/line-facts.js';
 import type { Identity } from '../storage/log-records.js';
 import type { LoadedStream } from '../streams/load.js';
-import type { Stream } from '../streams/stream.js';
+import type { FileTail, Stream } from '../streams/stream.js';
 
 /** A turn's text, ready to be completed. */
 export interface PreparedTurn {
@@ -99,7 +99,7 @@ export interface DeleteOperation {
   readonly settle: Settle<number>;
 }
 
-/** Takes foreign content of a stream that is being loaded into the log, or ends its life. */
+/** Takes what a stream's files were found to hold into the log, and the end of a life before it. */
 export interface AdoptOperation {
   readonly kind: 'adopt';
   readonly streams: readonly [Stream];
@@ -107,7 +107,45 @@ export interface AdoptOperation {
   readonly loaded: LoadedStream | null;
   /** The life that goes on, or null for a new one. */
   readonly generation: number | null;
+  /** The life that ended with its last file, or null. */
+  readonly ended: number | null;
+  /** Runs of the life that goes on whose files another program removed. */
+  readonly removedRuns: readonly { readonly runId: string; readonly count: number }[];
   readonly settle: Settle<number>;
 }
 
-export type Operation = AppendOperation | DeleteOperation | AdoptOperation;
+/** Takes a stream out of service when all that came before on it is done: a repair has its turn. */
+interface RepairOperation {
+  readonly kind: 'repair';
+  readonly streams: readonly [Stream];
+  readonly settle: Settle<void>;
+}
+
+/**
+ * What came of lines that other programs appended: they are in the log and the stream; or the
+ * stream has to be read anew for them; or it is no longer what they were read for.
+ */
+export type Adoption = 'adopted' | 'reload' | 'stale';
+
+/** Takes lines that other programs appended to an open stream into the log and the stream. */
+export interface AdoptLinesOperation {
+  readonly kind: 'adoptLines';
+  readonly streams: readonly [Stream];
+  /** What was read of each file, in the order of their names. */
+  readonly tails: readonly FileTail[];
+  /** Bytes that it may take in a commit. */
+  readonly bytes: number;
+  readonly settle: Settle<Adoption>;
+}
+
+export type Operation =
+  | AppendOperation
+  | DeleteOperation
+  | AdoptOperation
+  | AdoptLinesOperation
+  | RepairOperation;
+
+/** Whether an operation adds events: the room that is kept for deletions is not for them. */
+export function addsEvents({ kind }: Operation): boolean {
+  return kind === 'append' || kind === 'adoptLines';
+}

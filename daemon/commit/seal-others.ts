@@ -44,18 +44,26 @@ export function sealDeletion(
   };
 }
 
-/** Seals the adoption of a stream's content, or the end of a life that lost its last file. */
+/** Seals the adoption of what a stream's files hold, and the end of a life that lost its last file. */
 export function sealAdoption(operation: AdoptOperation, batch: Batch): Answer {
   const [stream] = operation.streams;
-  const { loaded, generation, settle } = operation;
-  const life = { ...stream.name, generation: generation ?? batch.payload.nextPosition };
-  if (loaded === null) {
-    batch.payload.adoptFiles(life, { lastSeq: 0, files: [], ranges: [] });
-  } else {
-    const { lastSeq, files, ranges, fence } = loaded.content;
-    const marks = files.map(({ mark }) => mark).filter(({ length }) => length > 0);
-    batch.payload.adoptFiles(life, { lastSeq, files: marks, ranges });
-    if (fence !== null) batch.payload.fence(life, fence);
+  const { payload } = batch;
+  const { loaded, ended, removedRuns, settle } = operation;
+  if (ended !== null) {
+    batch.removals.push({ ...stream.name, position: payload.nextPosition, runId: null });
+    const nothing = { lastSeq: 0, files: [], ranges: [] };
+    payload.adoptFiles({ ...stream.name, generation: ended }, nothing);
   }
+  if (loaded === null) return { done: () => settle.resolve(0) };
+  const life = { ...stream.name, generation: operation.generation ?? payload.nextPosition };
+  for (const { runId, count } of removedRuns) {
+    batch.removals.push({ ...stream.name, position: payload.nextPosition, runId });
+    const retry = { identity: null, key: null, fingerprint: null, atMs: batch.nowMs };
+    payload.deletion(life, { retry, count, runId, moved: [], rewrites: [] });
+  }
+  const { lastSeq, files, ranges, fence } = loaded.content;
+  const marks = files.map(({ mark }) => mark).filter(({ length }) => length > 0);
+  payload.adoptFiles(life, { lastSeq, files: marks, ranges });
+  if (fence !== null) payload.fence(life, fence);
   return { done: () => settle.resolve(life.generation) };
 }

@@ -28,22 +28,9 @@ import type {
   PreparedTurn,
 } from './operations.js';
 import type { Retries } from './retries.js';
+import type { AdoptedLines, NumberedLine } from './seal-lines.js';
 import { type SealedEvent, StreamDraft } from './stream-draft.js';
-
-/** A refusal that shows an event of the turn: where its line is to be read. */
-export class TerminalRefusal extends Error {
-  readonly stream: Stream;
-  /** Row of the index, or the event of this very batch. */
-  readonly terminal:
-    | { readonly row: number }
-    | { readonly line: Uint8Array; readonly seq: number; readonly generation: number };
-
-  constructor(stream: Stream, terminal: TerminalRefusal['terminal']) {
-    super('the turn has a terminal event');
-    this.stream = stream;
-    this.terminal = terminal;
-  }
-}
+import { TerminalRefusal } from './terminal-refusal.js';
 
 /** How the sealing of an append ended. */
 export type Sealing =
@@ -56,6 +43,7 @@ export class Batch {
   readonly payload: LogPayload;
   readonly events: SealedEvent[] = [];
   readonly removals: Removal[] = [];
+  readonly adopted: AdoptedLines[] = [];
   readonly #drafts: Map<Stream, StreamDraft> = new Map();
   readonly #remembered: { stream: Stream; asked: Asked; result: RememberedResult }[] = [];
   readonly #results: Map<string, RememberedResult> = new Map();
@@ -183,7 +171,7 @@ export class Batch {
       if (stream.fence !== null) {
         return new StreamFencedError(
           stream.fence,
-          `${stream.key} is fenced: ${stream.fence}; reads go on, run 'eventlog repair' to lift it`,
+          `${stream.key} is fenced: ${stream.fence}; reads go on, 'eventlog repair ${stream.name.journal} ${stream.name.id} --apply' lifts it`,
         );
       }
     }
@@ -195,7 +183,7 @@ export class Batch {
           'expectedSeq needs all events to be of one thread',
         );
       }
-      const actual = this.#drafts.get(stream)?.lastSeq ?? stream.lastSeq;
+      const actual = this.lastSeq(stream);
       if (actual !== conditions.expectedSeq) {
         return new SequenceConflictError(
           actual,
@@ -304,6 +292,31 @@ export class Batch {
       for (const asked of retryKeys(stream, operation.conditions)) this.#results.set(asked, result);
     }
     return { kind: 'appended', assigned };
+  }
+
+  /** The last seq of a stream, what the batch adds to it included. */
+  lastSeq(stream: Stream): number {
+    return this.#drafts.get(stream)?.lastSeq ?? stream.lastSeq;
+  }
+
+  /** Takes in lines of other programs that are numbered. */
+  adopt(lines: Omit<AdoptedLines, 'events'> & { readonly events: readonly NumberedLine[] }): void {
+    const { stream, events } = lines;
+    const draft = this.#draft(stream, this.payload.nextPosition);
+    const first = this.payload.nextPosition;
+    const logged = events.map((event, at) => ({ ...event, position: first + at }));
+    const places = this.payload.adoptLines(logged);
+    const sealed = logged.map((event, at) => ({
+      ...event,
+      place: places[at] as readonly [number, number],
+    }));
+    for (const event of sealed) {
+      draft.lastSeq = event.seq;
+      draft.lastCreatedAtUs = event.createdAtUs;
+      draft.note(event);
+      draft.events.push(event);
+    }
+    this.adopted.push({ ...lines, events: sealed });
   }
 
   #draft(stream: Stream, position: number): StreamDraft {

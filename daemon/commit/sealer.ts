@@ -7,11 +7,19 @@
 import { fstatSync } from 'node:fs';
 import { InvalidArgumentError, StorageFullError } from '../../shared/errors.js';
 import type { FileTable } from '../streams/file-table.js';
+import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
+import { classifyFile } from '../watch/change-table.js';
 import type { Failure } from '../workers/failure.js';
 import type { Health } from './health.js';
-import type { AppendOperation, Operation } from './operations.js';
+import {
+  type AdoptLinesOperation,
+  type AppendOperation,
+  addsEvents,
+  type Operation,
+} from './operations.js';
 import type { Batch, Sealing } from './seal.js';
+import { sealLines } from './seal-lines.js';
 import { sealAdoption, sealDeletion } from './seal-others.js';
 import type { StreamSource } from './stream-source.js';
 
@@ -58,10 +66,10 @@ export class Sealer {
     let isFull = false;
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
-      // An adoption is what those wait for that came before it: its stream is being loaded.
+      // An adoption is what those wait for that came before it.
       const isBlocked =
         isFull ||
-        (operation.kind !== 'adopt' && operation.streams.some((stream) => blocked.has(stream)));
+        (!isAdoption(operation) && operation.streams.some((stream) => blocked.has(stream)));
       if (isBlocked || !this.#isReady(operation, batch)) {
         // The first in the queue gets all its files in the end, whatever else is opened meanwhile.
         if (waiting.length === 0 && operation.kind === 'append') this.#holdFiles(operation);
@@ -71,8 +79,8 @@ export class Sealer {
       }
       const one = this.#sealOne(operation, batch);
       if (one !== null) sealed.push(one);
-      // A deletion or adoption changes what later operations are sealed against.
-      if (operation.kind !== 'append') blocked.add(operation.streams[0]);
+      // A deletion, a repair or reading anew changes what later operations are sealed against.
+      if (!addsEvents(operation)) blocked.add(operation.streams[0] as Stream);
     }
     return { sealed, waiting };
   }
@@ -93,21 +101,37 @@ export class Sealer {
   }
 
   #isFull(batch: Batch, operation: Operation): boolean {
-    const more = operation.kind === 'append' ? operation.bytes : 0;
+    const more =
+      operation.kind === 'append' || operation.kind === 'adoptLines' ? operation.bytes : 0;
     return batch.payload.length > 0 && batch.payload.length + more > this.#options.commitBytesMax;
   }
 
   /** Whether an operation can be sealed now; if not, what it waits for has been set going. */
   #isReady(operation: Operation, batch: Batch): boolean {
     if (operation.kind === 'adopt') return true;
+    if (operation.kind === 'adoptLines') return this.#areTailsOpen(operation);
     if (operation.streams.some(({ state }) => state.kind === 'failed')) return true;
     if (operation.streams.some(({ state }) => state.kind !== 'ready')) return false;
     if (operation.kind === 'append' && this.#hasTooManyFiles(operation)) return true;
-    if (operation.kind === 'delete') return !batch.touches(operation.streams);
+    if (operation.kind !== 'append') return !batch.touches(operation.streams);
     if (this.#options.health.health !== 'ok') return true;
     // All are asked, so that all files are opened at once.
     return operation.events
       .map(({ stream, fileName }) => this.#isFileReady(stream, fileName, batch))
+      .every((isReady) => isReady);
+  }
+
+  /** What is adopted is synced by the next checkpoint, through a descriptor that can write it. */
+  #areTailsOpen({ streams: [stream], tails }: AdoptLinesOperation): boolean {
+    if (stream.state.kind !== 'ready') return true;
+    return tails
+      .map(({ file }) => {
+        const isReady =
+          file.fd !== null || file.openError !== null || stream.file(file.name) !== file;
+        if (!isReady) this.#options.streams.prepareFile(stream, file.name);
+        else this.#options.files.hold(file);
+        return isReady;
+      })
       .every((isReady) => isReady);
   }
 
@@ -120,11 +144,26 @@ export class Sealer {
       return false;
     }
     if (batch.hasFile(file)) return true;
-    const { size, nlink } = fstatSync(file.fd);
-    if (size === file.size && nlink > 0) return true;
+    const { dev, ino, size, nlink } = fstatSync(file.fd);
+    const { action } = classifyFile(file, nlink === 0 ? null : { dev, ino, size });
+    if (action === 'adopt') return this.#mayGoOn(stream, file);
+    file.awaitedPass = null;
+    if (action === 'none') return true;
     // What this batch adds to the stream would be missing in what is read now.
     if (!batch.touches([stream])) streams.reload(stream);
     return false;
+  }
+
+  /**
+   * Whether an append may go to a file that has grown. Sessions are numbered here, so it may; who
+   * writes to a run numbers its lines by itself, so they are adopted first, once.
+   */
+  #mayGoOn(stream: Stream, file: JournalFile): boolean {
+    if (stream.name.journal === 'turns') return true;
+    file.awaitedPass ??= this.#options.streams.adopt(stream);
+    if (stream.passes < file.awaitedPass) return false;
+    file.awaitedPass = null;
+    return true;
   }
 
   /** Seals one operation; null when it was answered at once. */
@@ -136,11 +175,30 @@ export class Sealer {
         const answer = sealDeletion(operation, batch, this.#options.streams);
         return answer === null ? null : { operation, adds: true, ...answer };
       }
+      case 'adoptLines': {
+        const answer = this.#sealLines(operation, batch);
+        return answer === null ? null : { operation, adds: true, ...answer };
+      }
       case 'adopt':
         return { operation, adds: true, ...sealAdoption(operation, batch) };
+      case 'repair':
+        operation.streams[0].state = { kind: 'repairing' };
+        operation.settle.resolve();
+        return null;
       default:
         return operation satisfies never;
     }
+  }
+
+  #sealLines(operation: AdoptLinesOperation, batch: Batch): Answer | null {
+    const closed = operation.tails.find(({ file }) => file.openError !== null);
+    const answer = closed === undefined ? sealLines(operation, batch) : null;
+    if (answer === null) for (const { file } of operation.tails) this.#options.files.letGo(file);
+    if (closed === undefined) return answer;
+    // Reading it anew needs no descriptor that can write it.
+    closed.file.openError = null;
+    operation.settle.resolve('reload');
+    return null;
   }
 
   #sealAppend(operation: AppendOperation, batch: Batch): SealedOperation | null {
@@ -200,4 +258,8 @@ export class Sealer {
     }
     return null;
   }
+}
+
+function isAdoption({ kind }: Operation): boolean {
+  return kind === 'adopt' || kind === 'adoptLines';
 }

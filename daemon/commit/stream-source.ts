@@ -10,8 +10,10 @@ import type { Failure } from '../workers/failure.js';
 export interface StreamSource {
   /** Opens the file for appending, or notes why not, and then calls `kick`. */
   prepareFile(stream: Stream, fileName: string): void;
-  /** Reads the stream anew, for its files are not what they were. */
+  /** Reads the stream anew, for its files hold less than they did, or something else. */
   reload(stream: Stream): void;
+  /** Takes in what others appended; returns the number of the adoption that will have done so. */
+  adopt(stream: Stream): number;
   /** A batch with events of the stream was taken in, or came to nothing. */
   landed(stream: Stream): void;
   /** The stream's state is no longer what the catalog knows. */

@@ -53,7 +53,8 @@ export class FoldedLog {
         this.#append(record);
         return;
       case 'adoptLines':
-        for (const event of record.events) if (this.#isNews(event)) this.#due(event);
+        // They were in their file before they were adopted: a catalog that covers them marks them.
+        for (const event of record.events) if (event.position > this.#covered) this.#due(event);
         return;
       case 'deleteStream':
       case 'deleteRun':
@@ -106,13 +107,10 @@ export class FoldedLog {
       const result = { runs: [], count, fingerprint: null, atMs: retry.atMs };
       this.#retries.remember({ stream, identity: retry.identity, key: null }, result);
     }
-    this.deletions.push({
-      name: { journal: stream.journal, id: stream.id },
-      position,
-      runId,
-      moved,
-      rewrites,
-    });
+    const name = { journal: stream.journal, id: stream.id };
+    const isDone = runId !== null && moved.length === 0 && rewrites.length === 0;
+    // Another program removed the run's file: what is left follows in a record of its own.
+    if (!isDone) this.deletions.push({ name, position, runId, moved, rewrites });
     if (runId === null) {
       this.#end(stream);
       return;
@@ -150,6 +148,8 @@ export class FoldedLog {
       files,
       ranges,
       lastSeq: Math.max(lastSeq, replay.entry.lastSeq),
+      // Of a stream that stays fenced the record of the fence follows.
+      fence: null,
       behind: [],
     };
   }

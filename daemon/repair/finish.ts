@@ -22,16 +22,22 @@ import { settledEntry } from './settle.js';
 export function finishRepair(layout: Layout): void {
   const streams = readPending(layout);
   if (streams !== null) {
-    const done = streams.filter((stream) => putInPlace(layout, stream));
+    const { folder } = repairFolder(layout);
+    const done = streams.filter((stream) => putInPlace(layout, stream, folder));
     writeEntries(layout, done);
   }
   if (existsSync(repairFolder(layout).folder)) endPending(layout);
 }
 
-/** False where a file has changed since: then it is left as it is, for another repair. */
-function putInPlace(layout: Layout, stream: PendingStream): boolean {
+/**
+ * Puts the files of a stream in place.
+ *
+ * @param staging the folder that they were prepared in
+ * @returns false where a file has changed since: then all are left as they are, for another repair
+ */
+export function putInPlace(layout: Layout, stream: PendingStream, staging: string): boolean {
   const folder = streamFolder(layout, stream);
-  const from = (staged: string): string => join(repairFolder(layout).folder, staged);
+  const from = (staged: string): string => join(staging, staged);
   const left = stream.files.filter(({ staged }) => existsSync(from(staged)));
   const isAsPlanned = left.every(({ name, replaces }) => {
     const path = join(folder, name);

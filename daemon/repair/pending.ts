@@ -13,7 +13,7 @@ import { during } from '../workers/failure.js';
 /** A file that is ready to take the place of another. */
 export interface PendingFile {
   readonly name: string;
-  /** Its name in the repair folder. */
+  /** Its name in the folder that it was prepared in. */
   readonly staged: string;
   /** SHA-256 of the file that it replaces: if that has changed since, it is left alone. */
   readonly replaces: string;

@@ -19,6 +19,8 @@ export interface StreamPlan {
   readonly renumber: boolean;
   /** Whether lines without a seq get one of their own: the places that are known of them may be wrong. */
   readonly materialize: boolean;
+  /** Whether malformed lines go to quarantine. */
+  readonly takeOut: boolean;
   readonly actions: readonly RepairAction[];
   /** False where something stands in the way; then the actions say what. */
   readonly isPossible: boolean;
@@ -45,7 +47,8 @@ export function planStream(
     check.repeats + check.clashes + check.malformed > 0;
   if (check.unreadable > 0) {
     add('leave', `${check.unreadable} file(s) cannot be read; mend that, then repair again`);
-    return { stream, entry, renumber: false, materialize: false, actions, isPossible: false };
+    const nothing = { renumber: false, materialize: false, takeOut: false };
+    return { stream, entry, ...nothing, actions, isPossible: false };
   }
   if (!needsWork) return null;
   const renumber = check.repeats > 0;
@@ -68,6 +71,7 @@ export function planStream(
     entry,
     renumber,
     materialize: isDoubted && hasRanges,
+    takeOut: check.malformed > 0,
     actions,
     isPossible: true,
   };

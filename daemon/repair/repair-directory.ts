@@ -137,7 +137,8 @@ function repairStreams(layout: Layout, plans: readonly StreamPlan[]): void {
   };
   for (const plan of plans) {
     if (batch.length === 0) beginPending(layout);
-    const staged = stageStream(layout, plan, String(batch.length));
+    const { folder } = repairFolder(layout);
+    const staged = stageStream(layout, plan, { folder, prefix: String(batch.length) });
     batch.push(staged.pending);
     bytes += staged.bytes;
     if (bytes >= BATCH_BYTES || batch.length >= BATCH_STREAMS) finish();

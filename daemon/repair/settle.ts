@@ -1,5 +1,5 @@
 /**
- * The catalog entry of a stream whose files are taken as they are.
+ * A stream whose files are taken as they are.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { markOf } from '../recovery/replay-stream.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { type Layout, streamFolder, streamFolders } from '../storage/layout.js';
-import { loadStream } from '../streams/load.js';
+import { type LoadedStream, loadStream } from '../streams/load.js';
 import { Stream } from '../streams/stream.js';
 
 /** What goes on of a stream whatever its files hold. */
@@ -16,22 +16,17 @@ export type LifeFacts = Pick<
   'journal' | 'id' | 'generation' | 'lastSeq' | 'lastCreatedAtUs' | 'ranges'
 >;
 
-/**
- * Reads the files and makes the entry.
- *
- * @returns null where no file is left
- */
-export function settledEntry(
+/** Reads the files: all that they hold is accounted for. */
+export function settledStream(
   layout: Layout,
   life: LifeFacts,
   fileNames: readonly string[],
-): CatalogEntry | null {
+): LoadedStream {
   const name = { journal: life.journal, id: life.id };
   const folder = streamFolder(layout, name);
   const files = fileNames.flatMap((fileName) =>
     markOf(join(folder, fileName), { journal: name.journal, fileName }),
   );
-  if (files.length === 0) return null;
   const { generation, lastSeq, lastCreatedAtUs, ranges } = life;
   const entry: CatalogEntry = {
     ...name,
@@ -44,8 +39,23 @@ export function settledEntry(
     fence: null,
     behind: [],
   };
-  const loaded = loadStream({ name, folder, fileNames, entry, known: [] });
+  return loadStream({ name, folder, fileNames, entry, known: [] });
+}
+
+/**
+ * Reads the files and makes the entry.
+ *
+ * @returns null where no file is left
+ */
+export function settledEntry(
+  layout: Layout,
+  life: LifeFacts,
+  fileNames: readonly string[],
+): CatalogEntry | null {
+  const loaded = settledStream(layout, life, fileNames);
+  if (loaded.content.files.length === 0) return null;
+  const name = { journal: life.journal, id: life.id };
   const stream = new Stream(name, streamFolders(layout, name));
-  stream.fill(loaded, generation);
+  stream.fill(loaded, life.generation);
   return stream.entry();
 }

@@ -1,11 +1,11 @@
 /**
- * Prepares the repair of a stream: writes its files anew in the repair folder. Nothing of the
+ * Prepares the repair of a stream: writes its files anew in a folder beside. Nothing of the
  * stream is changed yet.
  *
  * @module
  */
 import { join } from 'node:path';
-import { type Layout, repairFolder } from '../storage/layout.js';
+import type { Layout } from '../storage/layout.js';
 import type { NumberedRange } from '../storage/log-records.js';
 import { digestOfFile, keepFileAside } from '../storage/quarantine.js';
 import { loadStream } from '../streams/load.js';
@@ -21,8 +21,14 @@ export interface StagedStream {
   readonly bytes: number;
 }
 
-/** @param prefix begins the names of its files in the repair folder */
-export function stageStream(layout: Layout, plan: StreamPlan, prefix: string): StagedStream {
+/** Where prepared files go. */
+export interface Staging {
+  readonly folder: string;
+  /** Begins the names of the stream's files there. */
+  readonly prefix: string;
+}
+
+export function stageStream(layout: Layout, plan: StreamPlan, staging: Staging): StagedStream {
   const { stream, materialize } = plan;
   const { name, folder } = stream;
   const fileNames = stream.files.map((file) => file.name);
@@ -48,8 +54,8 @@ export function stageStream(layout: Layout, plan: StreamPlan, prefix: string): S
       continue;
     }
     if (addKeys) keepFileAside(layout, path);
-    const staged = `${prefix}-${at}`;
-    const target = join(repairFolder(layout).folder, staged);
+    const staged = `${staging.prefix}-${at}`;
+    const target = join(staging.folder, staged);
     const replaces = digestOfFile(path);
     ranges.push(
       ...rewriteFile(layout, {

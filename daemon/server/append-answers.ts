@@ -8,7 +8,7 @@ import { StorageFailedError, TurnTerminalError } from '../../shared/errors.js';
 import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
 import type { WireAck, WireError } from '../../shared/protocol.js';
 import type { AppendResult } from '../commit/operations.js';
-import type { TerminalRefusal } from '../commit/seal.js';
+import type { TerminalRefusal } from '../commit/terminal-refusal.js';
 import type { AckRun } from '../storage/catalog-format.js';
 import type { FileTable } from '../streams/file-table.js';
 import { readLine } from '../streams/line-reader.js';

@@ -15,7 +15,7 @@ import {
 } from '../../shared/limits.js';
 import type { RequestOf } from '../../shared/protocol.js';
 import type { AppendConditions, AppendResult, PreparedEvent } from '../commit/operations.js';
-import { TerminalRefusal } from '../commit/seal.js';
+import { TerminalRefusal } from '../commit/terminal-refusal.js';
 import { journalFileName } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
 import type { Stream } from '../streams/stream.js';

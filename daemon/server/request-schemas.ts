@@ -57,6 +57,7 @@ const fields: Readonly<Record<RequestType, Readonly<Record<string, TSchema>>>> =
   'turns.sessionIds': {},
   'turns.head': { sessionId: Id },
   'turns.delete': { ...identified, sessionId: Id },
+  'turns.repair': { ...identified, sessionId: Id, apply: optional(Type.Boolean()) },
   'runs.put': {
     ...appendOptions,
     texts: Type.Array(Text, { minItems: 1, maxItems: BATCH_EVENTS_MAX }),
@@ -77,6 +78,7 @@ const fields: Readonly<Record<RequestType, Readonly<Record<string, TSchema>>>> =
   'runs.head': { threadId: Id },
   'runs.deleteByThread': { ...identified, threadId: Id },
   'runs.deleteByRun': { ...identified, threadId: Id, runId: Id },
+  'runs.repair': { ...identified, threadId: Id, apply: optional(Type.Boolean()) },
   'turns.subscribe': { ...subscribing, sessionId: Id, after: optional(After) },
   'runs.subscribe': {
     ...subscribing,

@@ -8,6 +8,7 @@ import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
+import { sendRepair } from './repair.js';
 import type { Subscriptions } from './subscriptions.js';
 
 /** Routes the requests of one connection. */
@@ -43,6 +44,8 @@ export class Router {
         return answer.end({
           count: await this.#appends.delete(sessionName(request.sessionId), null, request),
         });
+      case 'turns.repair':
+        return await sendRepair(this.#context, sessionName(request.sessionId), request, answer);
       case 'runs.put':
         return await this.#appends.runs(request, answer);
       case 'runs.listMessages':
@@ -66,6 +69,8 @@ export class Router {
         return answer.end({
           count: await this.#appends.delete(threadName(request.threadId), request.runId, request),
         });
+      case 'runs.repair':
+        return await sendRepair(this.#context, threadName(request.threadId), request, answer);
       case 'turns.subscribe':
         return await this.#subscriptions.turns(request, answer);
       case 'runs.subscribe':

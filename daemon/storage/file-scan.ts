@@ -55,6 +55,10 @@ export interface ScanStart {
   readonly lines: number;
   /** How much is read at once; lines may be longer. */
   readonly chunkBytes?: number;
+  /** Where it ends, if not at the file's end: a line that goes on there is left out. */
+  readonly to?: number;
+  /** The number of events after which it ends. */
+  readonly eventsMax?: number;
 }
 
 /** Grows columns of rows. */
@@ -121,7 +125,7 @@ function copied<T extends Float64Array | Uint32Array>(target: T, source: T): T {
 }
 
 /**
- * Scans a file from a line's start to its end.
+ * Scans a file from a line's start to its end, or to where the scan is told to end.
  *
  * @param fd a descriptor that can be read
  * @param name the file's name, for its mark
@@ -130,11 +134,14 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
   const rows = new RowColumns();
   const damage: ScannedDamage[] = [];
   const size = fstatSync(fd).size;
+  const to = Math.min(size, start.to ?? size);
+  const eventsMax = start.eventsMax ?? Number.POSITIVE_INFINITY;
   let lines = start.lines;
   let accounted = start.offset;
   let last = { start: start.offset, length: 0, checksum: 0 };
-  const range = { from: start.offset, to: size, chunkBytes: start.chunkBytes ?? CHUNK_BYTES };
+  const range = { from: start.offset, to, chunkBytes: start.chunkBytes ?? CHUNK_BYTES };
   const end = eachLineIn(fd, range, (line, offset, terminated) => {
+    if (rows.count >= eventsMax || (!terminated && to < size)) return;
     const length = line.length + (terminated ? 1 : 0);
     const facts = isBlank(line) ? undefined : lineFacts(journal, line);
     if (facts === null) damage.push(damaged(line, lines + 1, offset, !terminated));

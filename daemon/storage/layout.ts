@@ -140,6 +140,11 @@ export function repairFolder(layout: Layout): { readonly folder: string; readonl
   return { folder, plan: join(folder, 'plan.json') };
 }
 
+/** Where the daemon prepares what it puts in place at once; what lies there after a kill is nothing. */
+export function stagingFolder(layout: Layout): string {
+  return join(layout.control, 'staging');
+}
+
 function numberIn(pattern: RegExp, fileName: string): number | null {
   const digits = pattern.exec(fileName)?.[1];
   return digits === undefined ? null : Number(digits);

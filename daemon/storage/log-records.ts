@@ -153,11 +153,14 @@ export class LogPayload {
     return this.#events(events, streams);
   }
 
-  /** Adds lines that another program appended to files of an open stream. */
-  adoptLines(events: readonly LoggedEvent[]): void {
+  /**
+   * Adds lines that another program appended to files of an open stream; returns where they
+   * stand, as `append` does.
+   */
+  adoptLines(events: readonly LoggedEvent[]): readonly (readonly [number, number])[] {
     const streams = events.map((event) => this.#stream(event.stream));
     this.#writer.u8(RECORD_TYPE.adoptLines);
-    this.#events(events, streams);
+    return this.#events(events, streams);
   }
 
   /** Adds the deletion of a stream, or of one run of it. */

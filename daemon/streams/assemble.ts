@@ -120,9 +120,14 @@ function fenceForSize(index: StreamIndex, ranges: readonly NumberedRange[]): str
   return null;
 }
 
-function damageOf(one: ScannedDamage, file: number, files: readonly ScannedFile[]): Damage {
+/** A malformed line of one of a stream's files. */
+export function damageOf(
+  one: ScannedDamage,
+  file: number,
+  files: readonly { readonly name: string }[],
+): Damage {
   const shown = Buffer.byteLength(one.raw) < one.length ? { rawBytes: one.length } : {};
-  const shard = files.length > 1 ? { shard: (files[file] as ScannedFile).name } : {};
+  const shard = files.length > 1 ? { shard: (files[file] as { readonly name: string }).name } : {};
   return { line: one.line, raw: one.raw, ...shown, ...shard, file, offset: one.offset };
 }
 

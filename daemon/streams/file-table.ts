@@ -80,28 +80,15 @@ export class FileTable {
   }
 
   /**
-   * Opens a file for appending, creating it and its folders where they are absent.
+   * Opens a file for appending, creating it and its folders where they are absent. A file that
+   * was met before is not created again: another program removed it.
    *
    * @param folders the folders that may be absent, outermost first
    */
   async openForAppend(file: JournalFile, folders: readonly string[]): Promise<void> {
-    const created: string[] = [];
-    for (const folder of folders) {
-      if (!(await this.#makeFolder(folder))) continue;
-      created.push(folder);
-      this.#dirtyFolders.add(dirname(folder));
-    }
     const flags = O_RDWR | O_APPEND | O_NOFOLLOW;
-    let fd: number;
-    try {
-      fd = await open(file.path, flags | O_CREAT | O_EXCL, this.#modes.file);
-      file.created = true;
-      file.createdFolders = created;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (file.identity === null) await this.#checkSpelling(file);
-      fd = await open(file.path, flags);
-    }
+    const isKnown = file.identity !== null;
+    const fd = isKnown ? await open(file.path, flags) : await this.#openNew(file, folders, flags);
     const { dev, ino, size } = fstatSync(fd);
     file.identity ??= { dev, ino };
     if (file.created) {
@@ -110,6 +97,26 @@ export class FileTable {
     }
     file.fd = fd;
     this.#idle.set(file, true);
+  }
+
+  /** Opens a file that was not met before. */
+  async #openNew(file: JournalFile, folders: readonly string[], flags: number): Promise<number> {
+    const created: string[] = [];
+    for (const folder of folders) {
+      if (!(await this.#makeFolder(folder))) continue;
+      created.push(folder);
+      this.#dirtyFolders.add(dirname(folder));
+    }
+    try {
+      const fd = await open(file.path, flags | O_CREAT | O_EXCL, this.#modes.file);
+      file.created = true;
+      file.createdFolders = created;
+      return fd;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      await this.#checkSpelling(file);
+      return await open(file.path, flags);
+    }
   }
 
   /** Takes an open file out of reach of eviction for an append that is to come. */
@@ -166,6 +173,7 @@ export class FileTable {
     }
     file.created = false;
     file.createdFolders = [];
+    file.identity = null;
   }
 
   /** Closes a file that was deleted or is no longer known. */
@@ -207,6 +215,7 @@ export class FileTable {
     try {
       const fd = await open(file.path, O_RDONLY | O_NOFOLLOW);
       try {
+        refuseOther(file, fd);
         return await step(fd);
       } finally {
         closeSync(fd);
@@ -261,4 +270,11 @@ export class FileTable {
       throw error;
     }
   }
+}
+
+/** Under the name of a file that was replaced, what is asked for would be other bytes. */
+function refuseOther({ identity, name }: JournalFile, fd: number): void {
+  if (identity === null) return;
+  const { dev, ino } = fstatSync(fd);
+  if (dev !== identity.dev || ino !== identity.ino) throw new Error(`${name} was replaced`);
 }

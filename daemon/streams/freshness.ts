@@ -6,35 +6,55 @@
  * @module
  */
 import { readdirSync, statSync } from 'node:fs';
-import { runOfFile } from '../storage/layout.js';
+import { journalFileName, runOfFile } from '../storage/layout.js';
+import { type ChangeAction, classifyFile } from '../watch/change-table.js';
+import type { JournalFile } from './journal-file.js';
 import type { Stream } from './stream.js';
 
 /** Files whose state is checked before a read; the newest ones of a stream with more. */
 const FILES_CHECKED_MAX = 256;
+/** Changes of a folder within this time of reading it may leave its time stamp as it is. */
+const TIMESTAMP_GRAIN_MS = 20;
 
-/** Whether what is known of a ready stream still holds on disk. */
-export function isFresh(stream: Stream): boolean {
-  return stream.files.slice(-FILES_CHECKED_MAX).every(isUnchanged) && !hasNewRun(stream);
+/** What a look at a stream's files found. */
+export interface Look {
+  readonly action: ChangeAction;
+  /** The files with more in them, and how far they go. */
+  readonly grown: readonly { readonly file: JournalFile; readonly size: number }[];
 }
 
-function isUnchanged(file: Stream['files'][number]): boolean {
-  // Its size is ours and on the move; the writer looks itself whether others wrote too.
-  if (file.writing) return true;
-  const stat = statSync(file.path, { throwIfNoEntry: false });
-  if (stat === undefined) return file.mark.length === 0 && file.size === 0;
-  const isSame =
-    file.identity === null || (stat.ino === file.identity.ino && stat.dev === file.identity.dev);
-  return isSame && stat.size === file.size;
+/**
+ * Looks at the files of a ready stream.
+ *
+ * @param file a file that is looked at in any case
+ */
+export function lookAt(stream: Stream, file?: JournalFile): Look {
+  if (stream.name.journal === 'runs') meetNewRuns(stream);
+  else if (stream.files.length === 0) stream.fileNamed(journalFileName(stream.name.id));
+  const files = new Set(stream.files.slice(-FILES_CHECKED_MAX));
+  if (file !== undefined) files.add(file);
+  const grown: { file: JournalFile; size: number }[] = [];
+  let action: ChangeAction = 'none';
+  for (const one of files) {
+    const found = statSync(one.path, { throwIfNoEntry: false });
+    const isFile = found?.isFile() === true;
+    const row = classifyFile(one, isFile ? found : null);
+    // What is being written is on the move, but it only grows.
+    if (row.action === 'reload' && !one.writing) action = 'reload';
+    if (row.action !== 'adopt') continue;
+    grown.push({ file: one, size: found?.size ?? 0 });
+    if (action === 'none' && !one.writing) action = 'adopt';
+  }
+  return { action, grown };
 }
 
-/** A run file that another program created. */
-function hasNewRun(stream: Stream): boolean {
-  if (stream.name.journal !== 'runs') return false;
+/** Run files that another program created are the stream's from here on. */
+function meetNewRuns(stream: Stream): void {
   const changedMs = statSync(stream.folder, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (changedMs === stream.folderChangedMs) return false;
-  stream.folderChangedMs = changedMs;
-  if (changedMs === 0) return false;
-  return readdirSync(stream.folder).some(
-    (name) => runOfFile(name) !== null && stream.file(name) === undefined,
-  );
+  if (changedMs === stream.folderChangedMs) return;
+  if (Date.now() - changedMs > TIMESTAMP_GRAIN_MS) stream.folderChangedMs = changedMs;
+  if (changedMs === 0) return;
+  for (const name of readdirSync(stream.folder)) {
+    if (runOfFile(name) !== null) stream.fileNamed(name);
+  }
 }

@@ -28,9 +28,11 @@ interface NumberedFile {
 }
 
 /** A row that is numbered now. */
-interface NewRow {
+export interface NewRow {
+  /** The number of its file in the order of names. */
   readonly file: number;
   readonly row: number;
+  /** Its own, or less than 0 or NaN where it has none that is usable. */
   readonly seq: number;
   readonly createdAt: number;
 }
@@ -117,14 +119,7 @@ export class Numbering {
     files: readonly NumberedFile[],
     seqs: readonly Float64Array[],
   ): void {
-    if (this.#journal === 'turns' && new Set(fresh.map(({ file }) => file)).size > 1) {
-      fresh.sort((a, b) => a.createdAt - b.createdAt || a.file - b.file || a.row - b.row);
-    }
-    // The files of one thread share their seqs: they clash only where one is taken already.
-    if (this.#journal === 'runs' && this.#life !== null) {
-      const own = ({ seq }: NewRow): number => (seq >= 0 ? seq : 0);
-      fresh.sort((a, b) => own(a) - own(b) || a.file - b.file || a.row - b.row);
-    }
+    if (this.#journal === 'turns' || this.#life !== null) sortForNumbering(this.#journal, fresh);
     this.#adopted = fresh.length;
     // In a life that is known every seq up to the last is taken; in one that begins, what the
     // lines claim is taken, and lines without a seq go between.
@@ -146,11 +141,23 @@ export class Numbering {
       }
       column[row] = seq >= 0 ? seq : 0;
       if (this.#life !== null && !(seq > this.#lastSeq)) {
-        this.#clash ??= `${name} holds a foreign event whose seq is not above ${this.#lastSeq}`;
+        this.#clash ??= `${name} holds a foreign event of seq ${column[row]}, which is not above ${this.#lastSeq}`;
       }
       this.#lastSeq = Math.max(this.#lastSeq, column[row] as number);
     }
   }
+}
+
+/** Brings the rows that are met in a living stream into the order in which they are numbered. */
+export function sortForNumbering(journal: Journal, rows: NewRow[]): void {
+  if (journal === 'turns') {
+    if (new Set(rows.map(({ file }) => file)).size < 2) return;
+    rows.sort((a, b) => a.createdAt - b.createdAt || a.file - b.file || a.row - b.row);
+    return;
+  }
+  // The files of one thread share their seqs: they clash only where one is taken already.
+  const own = ({ seq }: NewRow): number => (seq >= 0 ? seq : 0);
+  rows.sort((a, b) => own(a) - own(b) || a.file - b.file || a.row - b.row);
 }
 
 function lineKey(line: Omit<KnownLine, 'seq'>): string {

@@ -5,13 +5,11 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
-import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
+import type { Operation } from '../commit/operations.js';
 import type { StreamDeletion, StreamSource } from '../commit/stream-source.js';
-import type { Catalog } from '../storage/catalog.js';
-import type { CatalogEntry } from '../storage/catalog-format.js';
 import {
   foldersLeft,
   type Layout,
@@ -20,32 +18,23 @@ import {
   streamKey,
   trashPaths,
 } from '../storage/layout.js';
-import type { Hub } from '../subscriptions/hub.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import type { Failure } from '../workers/failure.js';
-import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
-import type { FileTable } from './file-table.js';
-import { isFresh } from './freshness.js';
-import type { LoadedStream } from './load.js';
+import { lookAt } from './freshness.js';
+import { Growth, isOpenForAdoption } from './growth.js';
+import type { JournalFile } from './journal-file.js';
+import { Loader, type LoaderOptions } from './loader.js';
 import { openFailure } from './open-failure.js';
-import type { SessionFiles } from './session-files.js';
 import { Stream } from './stream.js';
 
-export interface StreamTableOptions {
+export interface StreamTableOptions extends LoaderOptions {
   readonly layout: Layout;
-  readonly catalog: Catalog;
-  readonly files: FileTable;
-  readonly sessionFiles: SessionFiles;
-  readonly scanLane: Lane<ScanTask, ScanResult>;
   readonly commitLane: Lane<CommitTask, CommitResult>;
-  /** Told when a stream ends or is read anew. */
-  readonly hub: Hub;
+  readonly commitBytesMax: number;
   readonly dirtyFilesMax: number;
   readonly onTrash: (position: number, path: string) => void;
   /** Waits for a checkpoint: too many files are dirty. */
   readonly checkpoint: () => Promise<unknown>;
-  readonly onFatal: (failure: Failure) => void;
-  readonly onReport: (message: string, facts: object) => void;
 }
 
 /** The open streams. */
@@ -59,15 +48,24 @@ export class StreamTable implements StreamSource {
   readonly #changed: Set<Stream> = new Set();
   readonly #opening: Set<string> = new Set();
   #committer: Committer | null = null;
-  /** The fsyncs that made foreign content durable. */
-  readonly counts: { fileSyncs: number; directorySyncs: number; loads: number } = {
-    fileSyncs: 0,
-    directorySyncs: 0,
-    loads: 0,
-  };
+  readonly #loader: Loader;
+  readonly #growth: Growth;
 
   constructor(options: StreamTableOptions) {
     this.#options = options;
+    const enqueue = (operation: Operation): void => this.#committer?.enqueue(operation);
+    this.#loader = new Loader(options, { enqueue, changed: (stream) => this.changed(stream) });
+    this.#growth = new Growth({
+      ...options,
+      enqueue,
+      hold: (stream) => {
+        if (this.peek(stream.name) === stream) this.hold(stream.name);
+        else stream.pins += 1;
+      },
+      release: (stream) => this.release(stream),
+      reload: (stream) => this.reload(stream),
+      onPass: () => this.#committer?.kick(),
+    });
     this.#idle = new LRUCache<string, Stream>({
       max: OPEN_STREAMS_MAX,
       maxSize: INDEX_BYTES_MAX,
@@ -81,6 +79,11 @@ export class StreamTable implements StreamSource {
   /** Table and committer need each other; the table is there first. */
   attach(committer: Committer): void {
     this.#committer = committer;
+  }
+
+  /** The fsyncs that made foreign content durable, and how often streams were read. */
+  get counts(): Loader['counts'] {
+    return this.#loader.counts;
   }
 
   get openStreams(): number {
@@ -143,9 +146,31 @@ export class StreamTable implements StreamSource {
   /** As `ready`, and makes sure that what was read from the files is still what they hold. */
   async fresh(stream: Stream): Promise<void> {
     await this.ready(stream);
-    if (isFresh(stream)) return;
-    this.reload(stream);
+    const { action } = lookAt(stream);
+    if (action === 'none' || !isOpenForAdoption(stream)) return;
+    if (action === 'adopt') await this.#growth.adopt(stream);
+    else this.reload(stream);
     await this.ready(stream);
+  }
+
+  adopt(stream: Stream): number {
+    const number = this.#growth.next(stream);
+    void this.#growth.adopt(stream);
+    return number;
+  }
+
+  /** A file of an open stream may have been changed by another program. */
+  suspect(stream: Stream, file?: JournalFile): void {
+    if (!isOpenForAdoption(stream)) return;
+    const { action } = lookAt(stream, file);
+    if (action === 'adopt') void this.#growth.adopt(stream, file);
+    else if (action === 'reload') this.reload(stream);
+  }
+
+  /** Open streams, those that somebody holds first, then the most recently used. */
+  *inUse(): Generator<Stream> {
+    yield* this.#active.values();
+    yield* this.#idle.values();
   }
 
   /** Runs a step with a stream that is open and as its files are. */
@@ -178,7 +203,10 @@ export class StreamTable implements StreamSource {
     stream.pins += 1;
     this.#open(stream, fileName)
       .catch((error: unknown) => {
-        file.openError = openFailure(file.path, error);
+        // A file that was there, and is not: another program removed it.
+        if (file.identity !== null && (error as NodeJS.ErrnoException).code === 'ENOENT')
+          this.reload(stream);
+        else file.openError = openFailure(file.path, error);
       })
       .finally(() => {
         this.#opening.delete(file.path);
@@ -194,7 +222,7 @@ export class StreamTable implements StreamSource {
   }
 
   reload(stream: Stream): void {
-    if (stream.state.kind !== 'ready' || stream.files.some(({ behind }) => behind !== null)) return;
+    if (!isOpenForAdoption(stream)) return;
     // A scan beside a commit would miss its lines, or take them for another program's.
     if (stream.inFlight) {
       stream.reloadsNext = true;
@@ -211,7 +239,7 @@ export class StreamTable implements StreamSource {
     if (!stream.reloadsNext) return;
     stream.reloadsNext = false;
     this.reload(stream);
-    this.#wake(stream);
+    this.wake(stream);
   }
 
   async remove(stream: Stream, deletion: StreamDeletion): Promise<Failure | null> {
@@ -246,14 +274,12 @@ export class StreamTable implements StreamSource {
     return null;
   }
 
-  /** Reads a stream from its files and, where they hold what is not known, adopts that first. */
+  /** Reads a stream from its files. */
   #load(stream: Stream): void {
-    const entry = stream.entry() ?? this.#options.catalog.get(stream.name);
-    const lines = stream.unmarkedLines();
     stream.state = { kind: 'loading' };
     stream.pins += 1;
-    this.#scan(stream, entry, lines)
-      .then((loaded) => this.#take(stream, entry, loaded))
+    this.#loader
+      .load(stream)
       .then(
         () => this.#becomeReady(stream),
         (error: unknown) => this.#loadFailed(stream, error),
@@ -261,88 +287,24 @@ export class StreamTable implements StreamSource {
       .finally(() => this.release(stream));
   }
 
-  async #scan(
-    stream: Stream,
-    entry: CatalogEntry | null,
-    known: ReturnType<Stream['unmarkedLines']>,
-  ): Promise<LoadedStream> {
-    const { name, folder } = stream;
-    const { scanLane, sessionFiles } = this.#options;
-    const fileNames = name.journal === 'turns' ? await sessionFiles.of(name.id) : null;
-    const result = await scanLane.run({
-      kind: 'load',
-      task: { name, folder, fileNames, entry, known },
-    });
-    this.counts.loads += 1;
-    if (result.kind !== 'load') throw new Error('the scan lane answered another task');
-    if (!result.result.ok) throw this.#readFailure(result.result.failure);
-    const loaded = result.result.value;
-    this.counts.fileSyncs += loaded.syncs.files;
-    this.counts.directorySyncs += loaded.syncs.directories;
-    return loaded;
-  }
-
-  async #take(stream: Stream, entry: CatalogEntry | null, loaded: LoadedStream): Promise<void> {
-    const { content } = loaded;
-    const { catalog, files, hub, onReport } = this.#options;
-    const isNewFence = content.fence !== null && content.fence !== (entry?.fence ?? null);
-    const hasEnded = entry !== null && !content.continues;
-    let generation = content.continues ? (entry?.generation ?? 0) : 0;
-    if (hasEnded && content.files.length === 0) {
-      await this.#adopt(stream, null, entry.generation);
-      onReport('the last file of a stream was removed by another program', { stream: stream.key });
-    } else if (content.foreign || isNewFence) {
-      generation = await this.#adopt(stream, loaded, generation === 0 ? null : generation);
-      onReport('content of other programs was adopted', {
-        stream: stream.key,
-        fence: content.fence,
-      });
-    }
-    for (const file of stream.files) if (!file.dirty) files.forget(file);
-    stream.fill(loaded, generation);
-    if (generation !== 0 && (content.foreign || isNewFence)) this.changed(stream);
-    if (generation === 0) catalog.remove(stream.name);
-    if (hasEnded) hub.ended(stream, { generation: entry.generation, lastSeq: entry.lastSeq });
-    hub.reread(stream);
-  }
-
-  #adopt(stream: Stream, loaded: LoadedStream | null, generation: number | null): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#committer?.enqueue({
-        kind: 'adopt',
-        streams: [stream],
-        loaded,
-        generation,
-        settle: { resolve, reject },
-      });
-    });
-  }
-
   #becomeReady(stream: Stream): void {
     stream.state = { kind: 'ready' };
-    this.#wake(stream);
+    this.wake(stream);
   }
 
   #loadFailed(stream: Stream, error: unknown): void {
     stream.state = { kind: 'failed', error: error as Error };
     // The next call tries again; those that wait are told.
     if (this.#active.get(stream.key) === stream) this.#active.delete(stream.key);
-    this.#wake(stream);
+    this.wake(stream);
   }
 
-  #wake(stream: Stream): void {
+  /** Those who wait for the stream look at it again. */
+  wake(stream: Stream): void {
     const waiting = this.#waiting.get(stream) ?? [];
     this.#waiting.delete(stream);
     for (const resolve of waiting) resolve();
     this.#committer?.kick();
-  }
-
-  #readFailure(failure: Failure): Error {
-    if (failure.phase === 'sync') this.#options.onFatal(failure);
-    return new StorageFailedError(
-      `${failure.path} cannot be read: ${failure.message}; mend what is wrong with it and try again`,
-      'not-committed',
-    );
   }
 
   #drop(stream: Stream): void {

@@ -13,17 +13,21 @@ import type { FileScan } from '../storage/file-scan.js';
 import { type StreamName, streamKey } from '../storage/layout.js';
 import type { TurnRowKind } from '../storage/line-facts.js';
 import type { NumberedRange, StreamLife } from '../storage/log-records.js';
-import { type Damage, type KnownLine, TURN_ROW } from './assemble.js';
+import { type Damage, damageOf, type KnownLine, TURN_ROW } from './assemble.js';
 import { JournalFile } from './journal-file.js';
 import type { LoadedStream } from './load.js';
 import { type Row, StreamIndex } from './stream-index.js';
+import type { Tail } from './tail.js';
 import { TurnStates } from './turn-states.js';
+
+const LF = 0x0a;
 
 /** What a stream is doing. Only `ready` takes appends and reads. */
 export type StreamState =
   | { readonly kind: 'loading' }
   | { readonly kind: 'ready' }
   | { readonly kind: 'deleting' }
+  | { readonly kind: 'repairing' }
   | { readonly kind: 'failed'; readonly error: Error };
 
 /** A committed event on its way into the stream. */
@@ -36,6 +40,11 @@ export interface CommittedEvent {
   /** As in `LineFacts`. */
   readonly createdAt: number;
   readonly createdAtUs: number;
+}
+
+/** What was read of one of a stream's files behind its mark. */
+export interface FileTail extends Omit<Tail, 'identity' | 'more'> {
+  readonly file: JournalFile;
 }
 
 /** An open stream. */
@@ -53,7 +62,7 @@ export class Stream {
   fence: string | null = null;
   index: StreamIndex = new StreamIndex();
   turns: TurnStates = new TurnStates();
-  ranges: readonly NumberedRange[] = [];
+  ranges: NumberedRange[] = [];
   damage: readonly Damage[] = [];
   readonly files: JournalFile[] = [];
   readonly #filesByName: Map<string, JournalFile> = new Map();
@@ -63,6 +72,8 @@ export class Stream {
   inFlight = false;
   /** Whether the stream is to be read anew once that batch has landed. */
   reloadsNext = false;
+  /** The adoptions that are done. */
+  passes = 0;
   /** Calls that hold the stream open. */
   pins = 0;
 
@@ -106,13 +117,14 @@ export class Stream {
     this.fence = content.fence;
     this.index = new StreamIndex(content.index);
     this.turns = new TurnStates(content.turns);
-    this.ranges = content.ranges;
+    this.ranges = [...content.ranges];
     this.damage = content.damage;
     this.#forgetFiles();
     for (const [at, { mark, size, endsWithLf }] of content.files.entries()) {
       const file = this.fileNamed(mark.name);
       file.mark = mark;
       file.size = size;
+      file.scanned = size;
       file.endsWithLf = endsWithLf;
       file.identity = identities[at] ?? null;
     }
@@ -132,6 +144,22 @@ export class Stream {
     if (isTurn) this.turns.add(row, kind as TurnRowKind, createdAt);
     this.lastSeq = Math.max(this.lastSeq, seq);
     this.lastCreatedAtUs = event.createdAtUs;
+  }
+
+  /** Takes in what was read of a file, once the foreign events in it are in the stream. */
+  account(tail: FileTail): void {
+    const { file, scan } = tail;
+    const known = file.mark.length;
+    const ours = new Set(file.own.map(({ offset }) => offset));
+    const found = scan.damage.filter(({ offset }) => offset >= known && !ours.has(offset));
+    const isOld = (one: Damage): boolean => one.file !== file.number || one.offset < known;
+    if (found.length > 0 || !this.damage.every(isOld)) {
+      const more = found.map((one) => damageOf(one, file.number, this.files));
+      this.damage = [...this.damage.filter(isOld), ...more];
+    }
+    const last = tail.bytes.at(-1);
+    const endsWithLf = last === undefined ? file.endsWithLf : last === LF;
+    file.account({ mark: scan.mark, endsWithLf, scannedTo: tail.scannedTo });
   }
 
   /** Takes in an event that recovery found no room for; others of a later seq may be there. */
@@ -202,16 +230,9 @@ export class Stream {
 
   /** Lines of ours that the files' marks do not cover. */
   unmarkedLines(): readonly KnownLine[] {
-    const lines: KnownLine[] = [];
-    for (const file of this.files.filter(({ unmarkedFrom }) => unmarkedFrom !== null)) {
-      for (let at = this.index.length - 1; at >= 0; at -= 1) {
-        const row = this.index.row(at);
-        if (row.file === file.number && row.offset >= file.mark.length) {
-          lines.push({ fileName: file.name, offset: row.offset, seq: row.seq });
-        }
-      }
-    }
-    return lines;
+    return this.files.flatMap(({ name, own }) =>
+      own.map(({ offset, seq }) => ({ fileName: name, offset, seq })),
+    );
   }
 
   /** What the catalog keeps of it; null while it does not exist. */
@@ -259,6 +280,7 @@ export class Stream {
     const file = this.fileNamed(old.name);
     file.mark = scan.mark;
     file.size = scan.size;
+    file.scanned = scan.size;
     file.endsWithLf = scan.endsWithLf;
   }
 

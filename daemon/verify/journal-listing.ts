@@ -81,6 +81,19 @@ function listRuns(layout: Layout, ignored: string[]): ListedStream[] {
   return streams;
 }
 
+/** Lists one stream; it has no files where it does not exist. */
+export function listStream(layout: Layout, name: StreamName): ListedStream {
+  const folder = streamFolder(layout, name);
+  const isOfStream = (fileName: string): boolean =>
+    name.journal === 'turns'
+      ? sessionOfFile(fileName)?.id === name.id
+      : runOfFile(fileName) !== null;
+  const files = namesIn(folder)
+    .filter(isOfStream)
+    .map((fileName) => ({ name: fileName, size: sizeOfPath(join(folder, fileName)) }));
+  return { name, folder, files };
+}
+
 /** The names in a folder, sorted; none where there is no folder. */
 function namesIn(folder: string): string[] {
   if (!existsSync(folder)) return [];

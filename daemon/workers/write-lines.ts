@@ -5,12 +5,16 @@
  * @module
  */
 import { fstatSync, readSync, writeSync } from 'node:fs';
+import { TORN_WAIT_MS } from '../../shared/limits.js';
 import { cutFile } from '../storage/disk.js';
 import type { FileWrite, FileWritten } from './commit-task.js';
 import { during, FailureError, failureOf } from './failure.js';
 
 const LF = 0x0a;
 const LF_BYTES = Uint8Array.of(LF);
+const TORN_LOOK_MS = 0.5;
+/** What nobody ever wakes. */
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 /** Writes the lines; never throws for what the disk refuses. */
 export function writeLines(write: FileWrite): FileWritten {
@@ -20,6 +24,7 @@ export function writeLines(write: FileWrite): FileWritten {
     const stat = during('read', path, () => fstatSync(fd));
     before = stat.size;
     const grown = before !== write.expectedSize;
+    if (grown) before = waitForLf(fd, before, path);
     const fence = grown ? !endsWithLf(fd, before, path) : write.needsLf;
     const bytes = fence ? Buffer.concat([LF_BYTES, write.bytes]) : write.bytes;
     appendWhole(fd, bytes, before, path);
@@ -67,6 +72,17 @@ function locate(write: FileWrite, before: number, size: number): FileWritten {
   return after === size + again.length
     ? { ok: true, at: after - bytes.length, size: after, foreign: true }
     : locate({ ...write, expectedSize: size }, size, after);
+}
+
+/** Gives another program a little time to end the line that it is writing; returns the new size. */
+function waitForLf(fd: number, size: number, path: string): number {
+  const deadline = performance.now() + TORN_WAIT_MS;
+  let now = size;
+  while (!endsWithLf(fd, now, path) && performance.now() < deadline) {
+    Atomics.wait(NEVER, 0, 0, TORN_LOOK_MS);
+    now = during('read', path, () => fstatSync(fd)).size;
+  }
+  return now;
 }
 
 function endsWithLf(fd: number, size: number, path: string): boolean {

@@ -33,6 +33,19 @@ export async function temporaryFolder(t: ExecutionContext): Promise<string> {
   return folder;
 }
 
+/** An event of a push; its life is 7 unless it says another. */
+export interface PushedRow {
+  readonly seq: number;
+  readonly generation?: number;
+  readonly text?: string;
+  readonly sameSeqFollows?: true;
+}
+
+function wireRowOf({ text, ...row }: PushedRow): object {
+  const line = text ?? JSON.stringify({ event: 'token', seq: row.seq });
+  return { generation: 7, ...row, text: Buffer.from(line) };
+}
+
 /** One connection of a client, from the peer's side. */
 export class RawConnection {
   readonly socket: Socket;
@@ -124,6 +137,23 @@ export class RawConnection {
   refuse(request: Message, code: string, facts: object = {}): void {
     const error = { code, message: `${code} for a test`, outcome: 'not-committed', ...facts };
     this.answer(request, { error });
+  }
+
+  /** Sends events of a stream to a subscription, each with this text or one made of its seq. */
+  push(request: Message, rows: readonly PushedRow[], fields: object = {}): void {
+    const { subscription } = request;
+    this.send({ type: 'push', subscription, rows: rows.map(wireRowOf), ...fields });
+  }
+
+  /** Tells a subscription how far it has come. */
+  progress(request: Message, fields: object): void {
+    this.send({ type: 'progress', subscription: request['subscription'], ...fields });
+  }
+
+  /** Ends a subscription. */
+  endSubscription(request: Message, code: string, facts: object = {}): void {
+    const error = { code, message: `${code} for a test`, outcome: 'not-committed', ...facts };
+    this.send({ type: 'ended', subscription: request['subscription'], error });
   }
 
   /** Ends the connection after what was sent. */

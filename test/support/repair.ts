@@ -1,0 +1,40 @@
+/** `eventlog repair` as a process, and the same request of a client in this one. */
+
+import type { WholeAnswer } from '../../client/answer.js';
+import { openClient } from '../../client/connect.js';
+import { runCli } from './cli.js';
+import type { Row } from './offline.js';
+
+export interface OnlineRepair {
+  readonly code: number | null;
+  readonly actions: readonly unknown[];
+  readonly summary: Row;
+  readonly stderr: string;
+}
+
+/** Runs the command, its output piped. */
+export async function onlineRepair(dir: string, args: readonly string[]): Promise<OnlineRepair> {
+  const { code, lines, stderr } = await runCli(['--dir', dir, 'repair', ...args]);
+  const records = lines.map((line) => JSON.parse(line) as Row);
+  const summary = records.at(-1) ?? {};
+  return { code, actions: records.slice(0, -1).map(({ action }) => action), summary, stderr };
+}
+
+/** Repairs a stream from this process; rejects when the daemon goes away. */
+export async function requestRepair(
+  dir: string,
+  type: 'turns' | 'runs',
+  id: string,
+): Promise<WholeAnswer> {
+  const { log, connection } = await openClient({ dir, timeoutMs: 10_000 });
+  try {
+    return await connection.submit(
+      type === 'turns'
+        ? { type: 'turns.repair', sessionId: id, apply: true }
+        : { type: 'runs.repair', threadId: id, apply: true },
+      {},
+    );
+  } finally {
+    await log.close();
+  }
+}
