@@ -14,7 +14,10 @@ export interface ConnectOptions {
   readonly socketPath?: string | undefined;
   /** How long to wait for a daemon that is not there yet, in milliseconds. Default 30,000. */
   readonly waitMs?: number | undefined;
-  /** How long each call may take, reconnects included, in milliseconds. Default 30,000. */
+  /**
+   * How long each call may take, in milliseconds. Default 30,000. Until then lost connections and
+   * restarts of the daemon are not seen: what is unanswered is sent again, and done once.
+   */
   readonly timeoutMs?: number | undefined;
   /** A name for the daemon's log, at most 200 characters. */
   readonly clientName?: string | undefined;
@@ -27,7 +30,7 @@ export interface CallOptions {
   /** How long the call may take, in milliseconds; else that of `connect`. */
   readonly timeoutMs?: number | undefined;
   /**
-   * Gives the call up: `not-committed` if it was not sent yet, `unknown` for an append or a
+   * Gives the call up: `not-committed` if it was never sent, `unknown` for an append or a
    * deletion that was.
    */
   readonly signal?: AbortSignal | undefined;
@@ -37,7 +40,10 @@ export interface CallOptions {
 export interface AppendOptions extends CallOptions {
   /** Refuse the append unless this is the seq of the stream's last event; 0 means that it has none. */
   readonly expectedSeq?: number | undefined;
-  /** An append with the same key on the same stream returns the first result. At most 128 bytes. */
+  /**
+   * An append with the same key on the same stream returns the first result, whichever process
+   * made it. At most 128 bytes.
+   */
   readonly idempotencyKey?: string | undefined;
 }
 
@@ -132,7 +138,10 @@ export interface EventDetails {
   readonly cursor: Cursor;
   /** The daemon-wide position, of events that this client appended. */
   readonly position?: number;
-  /** Whether this is the result of an earlier append with the same idempotency key. */
+  /**
+   * Whether the append had been done before: under the same idempotency key, or by the same call,
+   * whose answer a lost connection took along. The event is that of the first time.
+   */
   readonly duplicate: boolean;
   /** The exact line on disk, without its LF; null if the event was deleted since. */
   readonly text: string | null;
@@ -226,7 +235,7 @@ export type ConnectionState =
 
 /** What `log.on` listens to. */
 export interface ConnectionListeners {
-  /** The connection ended; the client reconnects by itself. */
+  /** The connection ended; the client reconnects by itself, and no call fails for it. */
   readonly disconnect: (error: Error) => void;
   /** The client is connected again. */
   readonly reconnect: () => void;

@@ -11,6 +11,7 @@ import {
   DIRTY_FILES_MAX,
   IDLE_FILES_MAX,
   type SizeLimits,
+  WATCHED_FILES_MAX,
 } from '../shared/limits.js';
 import { Checkpointer } from './commit/checkpointer.js';
 import { Committer } from './commit/committer.js';
@@ -32,6 +33,7 @@ import { StreamTable } from './streams/stream-table.js';
 import { PageSlots } from './subscriptions/catch-up.js';
 import { Hub } from './subscriptions/hub.js';
 import type { PositionSource } from './subscriptions/log-subscription.js';
+import { Watcher } from './watch/watcher.js';
 import type { CheckpointDone, CheckpointTask } from './workers/checkpoint.worker.js';
 import type { CommitResult, CommitTask } from './workers/commit-task.js';
 import type { Failure, Result } from './workers/failure.js';
@@ -72,6 +74,7 @@ export class Store {
   readonly #lanes: Lanes;
   readonly #log: LogTail;
   readonly #checkpointer: Checkpointer;
+  readonly #watcher: Watcher;
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -91,6 +94,12 @@ export class Store {
     this.committer = this.#openCommitter(batchFilesMax);
     this.table.attach(this.committer);
     this.#checkpointer = this.#openCheckpointer(dirtyFilesMax);
+    this.#watcher = new Watcher({
+      inUse: () => this.table.inUse(),
+      suspect: (stream, file) => this.table.suspect(stream, file),
+      pathsMax: WATCHED_FILES_MAX,
+      onProblem: (error) => options.logger.warn({ error }, 'a journal file cannot be watched'),
+    });
     this.repairs = this.#openRepairs();
   }
 
@@ -114,6 +123,7 @@ export class Store {
       this.#options.logger.error(noSpare, 'no room for the next segment of the commit log');
     }
     await restoreBehind(this.#options.recovered.behind, this.table, this.committer);
+    this.#watcher.start();
   }
 
   /**
@@ -122,6 +132,7 @@ export class Store {
    * @returns why the directory is not up to date, or null when it is
    */
   async stop(): Promise<string | null> {
+    await this.#watcher.close();
     await this.committer.idle();
     const failure = await this.#checkpointer.stop();
     if (failure !== null) return `the last checkpoint failed: ${failure.message}`;
@@ -132,6 +143,7 @@ export class Store {
 
   /** Closes all that is open; what is under way is finished first. */
   async close(): Promise<void> {
+    await this.#watcher.close();
     this.committer.close();
     this.#checkpointer.close();
     await this.#log.close(this.committer.health === 'ok');

@@ -127,7 +127,12 @@ export class Checkpointer {
     retries.forgetOld(Date.now());
     const covered = committer.frontier;
     const logBytes = log.bytesWritten;
-    const dirty = [...files.dirty].map((file) => ({ file, writes: file.writes }));
+    const dirty = [...files.dirty].map((file) => ({
+      file,
+      fd: file.fd as number,
+      path: file.path,
+      writes: file.writes,
+    }));
     const folders = files.takeDirtyFolders().sort((a, b) => b.length - a.length);
     const trash = this.#trash.filter(({ position }) => position <= covered);
     const changes = { ...catalog.takeChanges(), ...retries.takeChanges(), cleanStop };
@@ -143,9 +148,10 @@ export class Checkpointer {
     const replace =
       mustReplace ||
       this.#end.cursor > Math.max(CATALOG_BYTES_MIN, CATALOG_GROWTH * this.#bytesWhenReplaced);
-    const result = await lane.run({
+    const letGo = files.keepOpen(dirty.map(({ fd }) => fd));
+    const running = lane.run({
       layout,
-      files: dirty.map(({ file }) => ({ fd: file.fd as number, path: file.path })),
+      files: dirty.map(({ fd, path }) => ({ fd, path })),
       folders,
       epoch,
       end: this.#end,
@@ -156,6 +162,7 @@ export class Checkpointer {
       mustReplace,
       trash: trash.map(({ path }) => path),
     });
+    const result = await running.finally(letGo);
     if (!result.ok) {
       catalog.giveBack(changes);
       retries.giveBack(changes);

@@ -15,7 +15,11 @@ export interface DeletionPlan {
 
 /** @param runId the run, or null for the whole stream */
 export function planDeletion(stream: Stream, runId: string | null): DeletionPlan {
-  if (runId === null) return { moved: stream.files.map(({ name }) => name), rewrites: [] };
+  // A file that was only looked for is not the stream's.
+  const files = stream.files.filter(
+    ({ identity, size, behind }) => identity !== null || size > 0 || behind !== null,
+  );
+  if (runId === null) return { moved: files.map(({ name }) => name), rewrites: [] };
   const own = journalFileName(runId);
   const holdsRun = new Set<number>();
   const holdsOthers = new Set<number>();
@@ -24,7 +28,7 @@ export function planDeletion(stream: Stream, runId: string | null): DeletionPlan
     if (kind.journal === 'runs' && kind.runId === runId) holdsRun.add(file);
     else holdsOthers.add(file);
   }
-  const touched = stream.files.filter(({ name, number }) => name === own || holdsRun.has(number));
+  const touched = files.filter(({ name, number }) => name === own || holdsRun.has(number));
   const names = (of: typeof touched): string[] => of.map(({ name }) => name);
   return {
     moved: names(touched.filter(({ number }) => !holdsOthers.has(number))),

@@ -34,12 +34,12 @@ export class FileTable {
   /** Clean files that an append is about to write: they stay open until it does, or is refused. */
   readonly #held: Set<JournalFile> = new Set();
   readonly #dirtyFolders: Set<string> = new Set();
-  /** Reads under way, by descriptor. */
-  readonly #readers: Map<number, number> = new Map();
+  /** Reads and checkpoints under way, by descriptor. */
+  readonly #users: Map<number, number> = new Map();
   /** Reads that opened their file themselves, and those that wait to. */
   #reading = 0;
   readonly #readersWaiting: (() => void)[] = [];
-  /** Descriptors that their last reader closes. */
+  /** Descriptors that their last user closes. */
   readonly #leaving: Set<number> = new Set();
   #dirtySinceMs = 0;
 
@@ -189,12 +189,23 @@ export class FileTable {
     if (file.fd === null) return await this.#readingClosed(file, step);
     this.#idle.get(file);
     const { fd } = file;
-    this.#readers.set(fd, (this.#readers.get(fd) ?? 0) + 1);
+    const letGo = this.keepOpen([fd]);
     try {
       return await step(fd);
     } finally {
-      this.#doneReading(fd);
+      letGo();
     }
+  }
+
+  /**
+   * Keeps descriptors open for another thread, also while their files are deleted: a number that
+   * was closed may be that of something else at once. The result lets them go.
+   */
+  keepOpen(fds: readonly number[]): () => void {
+    for (const fd of fds) this.#users.set(fd, (this.#users.get(fd) ?? 0) + 1);
+    return () => {
+      for (const fd of fds) this.#letGoOf(fd);
+    };
   }
 
   /** Opens a file for one read; so many at a time as are opened for appending. */
@@ -228,17 +239,17 @@ export class FileTable {
     const { fd } = file;
     file.fd = null;
     if (fd === null) return;
-    if (this.#readers.has(fd)) this.#leaving.add(fd);
+    if (this.#users.has(fd)) this.#leaving.add(fd);
     else closeSync(fd);
   }
 
-  #doneReading(fd: number): void {
-    const left = (this.#readers.get(fd) ?? 1) - 1;
+  #letGoOf(fd: number): void {
+    const left = (this.#users.get(fd) ?? 1) - 1;
     if (left > 0) {
-      this.#readers.set(fd, left);
+      this.#users.set(fd, left);
       return;
     }
-    this.#readers.delete(fd);
+    this.#users.delete(fd);
     if (this.#leaving.delete(fd)) closeSync(fd);
   }
 

@@ -6,7 +6,7 @@
  * @module
  */
 import { readdirSync, statSync } from 'node:fs';
-import { runOfFile } from '../storage/layout.js';
+import { journalFileName, runOfFile } from '../storage/layout.js';
 import { type ChangeAction, classifyFile } from '../watch/change-table.js';
 import type { JournalFile } from './journal-file.js';
 import type { Stream } from './stream.js';
@@ -29,7 +29,8 @@ export interface Look {
  * @param file a file that is looked at in any case
  */
 export function lookAt(stream: Stream, file?: JournalFile): Look {
-  meetNewRuns(stream);
+  if (stream.name.journal === 'runs') meetNewRuns(stream);
+  else if (stream.files.length === 0) stream.fileNamed(journalFileName(stream.name.id));
   const files = new Set(stream.files.slice(-FILES_CHECKED_MAX));
   if (file !== undefined) files.add(file);
   const grown: { file: JournalFile; size: number }[] = [];
@@ -49,7 +50,6 @@ export function lookAt(stream: Stream, file?: JournalFile): Look {
 
 /** Run files that another program created are the stream's from here on. */
 function meetNewRuns(stream: Stream): void {
-  if (stream.name.journal !== 'runs') return;
   const changedMs = statSync(stream.folder, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   if (changedMs === stream.folderChangedMs) return;
   if (Date.now() - changedMs > TIMESTAMP_GRAIN_MS) stream.folderChangedMs = changedMs;

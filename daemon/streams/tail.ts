@@ -12,7 +12,7 @@ import type { FileIdentity } from '../watch/change-table.js';
 import { during } from '../workers/failure.js';
 
 /** The part of a file that is to be read. */
-export interface TailPart {
+interface TailPart {
   readonly name: string;
   /** A line's start, and the number of LFs before it. */
   readonly from: number;

@@ -36,7 +36,7 @@ export interface FileState {
   readonly size: 'smaller' | 'equal' | 'larger';
 }
 
-export type FileChange = 'unchanged' | 'grown' | 'new' | 'shrunk' | 'replaced' | 'removed';
+type FileChange = 'unchanged' | 'grown' | 'new' | 'shrunk' | 'replaced' | 'removed';
 
 /** `adopt` takes in what is new alone; `reload` reads the whole stream anew, which decides. */
 export type ChangeAction = 'none' | 'adopt' | 'reload';

@@ -379,3 +379,20 @@ test('an append to a daemon that is gone for good is given up after timeoutMs', 
   t.is(error?.code, 'TIMEOUT');
   t.is(error?.outcome, 'not-committed');
 });
+
+test('checkpoints go on while the files that they sync are deleted', async (t) => {
+  const { daemon, log } = await served(t);
+  const sessions = Array.from({ length: 16 }, (_, at) => `s${at}`);
+  await Promise.all(
+    sessions.map(async (session) => {
+      for (let round = 0; round < 25; round += 1) {
+        t.is((await log.turns.append(session, { event: 'e' })).seq, 1);
+        t.is(await log.turns.delete(session), 1);
+        // Sockets take the numbers of the descriptors that were closed.
+        await (await connect({ socketPath: daemon.socketPath })).close();
+      }
+    }),
+  );
+  t.is((await log.stats()).health, 'ok');
+  t.is(await daemon.stop(), 0, daemon.output());
+});

@@ -233,7 +233,8 @@ test('2,000 subscriptions on one connection each get theirs', async (t) => {
     const count = at < half.length ? 2 : 1;
     const events = await take(subscription, count);
     if (!events.every(({ of }) => of === ids[at])) t.fail(`${ids[at]} got another's event`);
-    if (seqsOf(events).join() !== upTo(count).join()) t.fail(`${ids[at]}: ${seqsOf(events)}`);
+    if (seqsOf(events).join() !== upTo(count).join())
+      t.fail(`${ids[at]}: ${seqsOf(events).join()}`);
   }
   t.is((await log.stats()).subscriptions, ids.length);
 });

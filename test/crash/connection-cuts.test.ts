@@ -15,7 +15,7 @@ import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
 import { journalPaths, readJournals, readSession, readThread } from '../support/journal-files.js';
 
 /** Connections that are cut at the same time, each at a byte of its own. */
-const LANES = 8;
+const LANES = 16;
 const BATCH_EVENTS = 3;
 
 /** What is done over a connection that is cut. */
@@ -154,7 +154,7 @@ class Cuts {
     await this.#action.prepare?.(this.#direct, name);
     // Its answer comes over a connection that is whole.
     await log.stats();
-    proxy.cutAfter(side, byte);
+    void proxy.cutAfter(side, byte);
     const told = await this.#action.call(log, name);
     const withheld = proxy.takeCut();
     this.told.set(name, told);

@@ -13,8 +13,10 @@ import { client, injectFault, refusal, runFile, sessionFile, testWith } from '..
 import { copyDirectory } from '../support/journal-files.js';
 import { requestRepair } from '../support/repair.js';
 
-const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 13);
+const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 3);
 const CALLS = 'rename,fsync,fdatasync,unlink,rmdir,mkdir,pwrite64';
+/** A daemon that its tracer has killed by half keeps its sockets. */
+const HANGS_MS = 3_000;
 const STREAMS = [
   ['runs', 't'],
   ['turns', 's'],
@@ -58,6 +60,10 @@ async function fenced(t: ExecutionContext): Promise<string> {
   return dir;
 }
 
+async function repairAll(dir: string): Promise<void> {
+  for (const stream of STREAMS) await requestRepair(dir, stream, HANGS_MS);
+}
+
 interface Served {
   readonly contents: readonly string[];
   readonly turns: readonly (readonly [number, unknown])[];
@@ -90,19 +96,16 @@ testWith(
       await log.close();
       const fault = `${CALLS}:signal=SIGKILL:when=${call}`;
       const { lift } = await injectFault(t, daemon.process.pid as number, fault);
-      let isKilled = false;
-      void daemon.ended.then(() => {
-        isKilled = true;
-      });
-      const repairs = (async () => {
-        for (const [journal, id] of STREAMS) await requestRepair(dir, journal, id);
-      })();
-      await Promise.race([daemon.ended, repairs.catch(() => daemon.ended)]);
-      await repairs.catch(() => undefined);
+      const repairs = repairAll(dir).then(
+        () => 'repaired',
+        () => 'killed',
+      );
+      const end = await Promise.race([repairs, daemon.ended.then(() => 'killed')]);
+      await repairs;
       await lift();
-      if (!isKilled) await daemon.kill('SIGKILL');
+      await daemon.kill('SIGKILL');
       await sameAfterwards(t, dir, { before, call });
-      if (!isKilled) break;
+      if (end === 'repaired') break;
       kills += 1;
     }
     t.true(kills > 5, `killed ${kills} times`);
@@ -121,8 +124,8 @@ async function sameAfterwards(
   const { code } = await refusal(log.runs.put(event('a', 'next')));
   t.true(['STREAM_FENCED', 'ANSWERED'].includes(code), `call ${call}: ${code}`);
   const contents = code === 'ANSWERED' ? [...before.contents, 'next'].sort() : before.contents;
-  for (const [journal, id] of STREAMS) {
-    const { actions, applied } = await requestRepair(dir, journal, id);
+  for (const stream of STREAMS) {
+    const { actions, applied } = await requestRepair(dir, stream);
     t.true(applied || actions.length === 0, `call ${call}`);
   }
   const after = await servedBy(log);

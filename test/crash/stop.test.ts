@@ -45,3 +45,24 @@ const stops = test.macro(
 
 test('SIGTERM under load, SIGINT after it', stops, 'SIGTERM', 'SIGINT');
 test('SIGINT under load, SIGTERM after it', stops, 'SIGINT', 'SIGTERM');
+
+test('SIGTERM and a new start, 5 times over under load: no call of a client fails', async (t) => {
+  let daemon = await startDaemonProcess(t);
+  const { dir } = daemon;
+  const plan = { dir, threadId: 't', sessionId: 's', appends: null, window: 16 };
+  const writers = new Writers(t, 4, plan);
+  for (let restart = 0; restart < 5; restart += 1) {
+    writers.grant(100);
+    await writers.answers(100);
+    t.is(await daemon.stop(), 0, daemon.output());
+    daemon = await startDaemonProcess(t, { dir });
+  }
+  await writers.stop();
+  t.is(await daemon.stop(), 0);
+  const [turns, runs] = (['turns', 'runs'] as const).map((name) =>
+    writers.outcomes.filter(({ journal }) => journal === name),
+  );
+  checkStream(t, readSession(dir, 's'), turns ?? []);
+  checkStream(t, readThread(dir, 't'), runs ?? []);
+  t.is(writers.acked, writers.outcomes.length);
+});

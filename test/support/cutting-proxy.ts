@@ -13,6 +13,7 @@ interface Cut {
   room: number;
   /** Bytes that had come and were not passed on; null while it is still due. */
   withheld: number | null;
+  readonly done: () => void;
 }
 
 /** Passes on what it gets, over one connection at a time, until it is told to cut it. */
@@ -33,9 +34,14 @@ export class CuttingProxy {
     await new Promise<void>((resolve) => this.#server.listen(this.socketPath, resolve));
   }
 
-  /** Cuts the connection, both ways, when exactly so many more bytes have gone to that side. */
-  cutAfter(side: Side, bytes: number): void {
-    this.#cut = { side, room: bytes, withheld: null };
+  /**
+   * Cuts the connection, both ways, when exactly so many more bytes have gone to that side;
+   * resolves then.
+   */
+  cutAfter(side: Side, bytes: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#cut = { side, room: bytes, withheld: null, done: resolve };
+    });
   }
 
   /** Cuts no more; returns how many bytes a cut kept back, or null if there was none. */
@@ -77,6 +83,7 @@ export class CuttingProxy {
     cut.withheld = -cut.room;
     to.destroySoon();
     from.removeAllListeners('data').destroy();
+    cut.done();
   }
 }
 

@@ -25,6 +25,7 @@ import { makeFolder } from './daemon.js';
 const run = promisify(execFile);
 const RETRY_MS = 20;
 const PATIENCE_MS = 20_000;
+const TRACER_STUCK_MS = 1_000;
 const PAGE_BYTES = 4096;
 
 type Need = 'root' | 'mount' | 'prlimit' | 'strace' | 'setpriv' | 'chattr';
@@ -115,7 +116,10 @@ export async function injectFault(
   const ended = once(tracer, 'close');
   const lift = async (): Promise<void> => {
     tracer.kill('SIGINT');
+    // A tracer may wait for ever for threads of a process that it killed.
+    const stuck = setTimeout(() => tracer.kill('SIGKILL'), TRACER_STUCK_MS);
     await ended;
+    clearTimeout(stuck);
   };
   t.teardown(lift);
   let output = '';

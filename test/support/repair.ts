@@ -20,16 +20,16 @@ export async function onlineRepair(dir: string, args: readonly string[]): Promis
   return { code, actions: records.slice(0, -1).map(({ action }) => action), summary, stderr };
 }
 
-/** Repairs a stream from this process; rejects when the daemon goes away. */
+/** Repairs a stream from this process; rejects when the daemon goes away or does not answer. */
 export async function requestRepair(
   dir: string,
-  type: 'turns' | 'runs',
-  id: string,
+  [journal, id]: readonly ['turns' | 'runs', string],
+  timeoutMs = 30_000,
 ): Promise<WholeAnswer> {
-  const { log, connection } = await openClient({ dir, timeoutMs: 10_000 });
+  const { log, connection } = await openClient({ dir, timeoutMs });
   try {
     return await connection.submit(
-      type === 'turns'
+      journal === 'turns'
         ? { type: 'turns.repair', sessionId: id, apply: true }
         : { type: 'runs.repair', threadId: id, apply: true },
       {},

@@ -105,3 +105,34 @@ test('clients and keys are forgotten when they are old, keys only beyond the new
   t.is(retries.byKey(stream, 'oldest'), undefined);
   t.is(retries.byKey(stream, 'k0')?.count, 0);
 });
+
+test('a client that comes or leaves is remembered from then on, durably', (t) => {
+  const retries = new Retries();
+  const stream: StreamName = { journal: 'turns', id: 'a' };
+  for (const n of [1, 2]) {
+    const identity = { clientId: clientId(n), number: 1, lowest: 1 };
+    retries.remember({ stream, identity, key: null }, result(n));
+  }
+  retries.takeChanges();
+  retries.touch(clientId(1), 1_000);
+  retries.touch(clientId(3), 1_000);
+  t.false(retries.knows(clientId(3)));
+  const changes = retries.takeChanges();
+  t.like(changes.clients, [{ clientId: clientId(1), atMs: 1_000, results: [[1, result(1)]] }]);
+  retries.forgetOld(CLIENT_RESULTS_AGE_MS + 1_000);
+  t.true(retries.knows(clientId(1)));
+  t.false(retries.knows(clientId(2)));
+  retries.forgetOld(CLIENT_RESULTS_AGE_MS + 1_001);
+  t.false(retries.knows(clientId(1)));
+});
+
+test('a number below the lowest that its client awaits is past', (t) => {
+  const retries = new Retries();
+  const stream: StreamName = { journal: 'turns', id: 'a' };
+  const identity = { clientId: clientId(1), number: 7, lowest: 5 };
+  t.false(retries.isPast(identity));
+  retries.remember({ stream, identity, key: null }, result(1));
+  t.true(retries.isPast({ ...identity, number: 4 }));
+  t.false(retries.isPast({ ...identity, number: 5 }));
+  t.false(retries.isPast({ ...identity, clientId: clientId(2), number: 4 }));
+});

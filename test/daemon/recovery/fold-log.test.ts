@@ -84,3 +84,88 @@ test('a life that ended is gone, and what follows is another', (t) => {
   t.is(again.streams.get('runs/t')?.entry.lastSeq, 1);
   t.is(again.removed.size, 0);
 });
+
+test('adopted lines are due like our own, and those that a catalog covers are not', (t) => {
+  const line = Buffer.from('{"event":"x"}');
+  const adopted = (position: number, seq: number): LoggedEvent => ({
+    stream: LIFE,
+    position,
+    seq,
+    fileName: 'a.jsonl',
+    line,
+  });
+  const records: LogRecord[] = [
+    append(event(1, 'a.jsonl', 'a')),
+    { type: 'adoptLines', events: [adopted(2, 2), adopted(3, 3)] },
+    append(event(4, 'a.jsonl', 'a')),
+  ];
+  const seqs = (log: FoldedLog): number[] =>
+    log.streams
+      .get('runs/t')
+      ?.due.get('a.jsonl')
+      ?.map(({ seq }) => seq) ?? [];
+  t.deepEqual(seqs(folded(records)), [1, 2, 3, 4]);
+  t.is(folded(records).streams.get('runs/t')?.entry.lastSeq, 4);
+  // The catalog covers position 3, but the file's mark not our line at position 1.
+  const catalog = new Catalog();
+  catalog.set({
+    journal: 'runs',
+    id: 't',
+    generation: 1,
+    lastSeq: 3,
+    lastCreatedAtUs: 0,
+    files: [{ name: 'a.jsonl', length: 28, lines: 2, lastLineLength: 14, lastLineChecksum: 0 }],
+    ranges: [],
+    openTurns: [],
+    fence: null,
+    behind: [{ fileName: 'a.jsonl', from: 1 }],
+  });
+  const log = new FoldedLog(catalog, new Retries(), 3);
+  for (const record of records) log.add(record);
+  t.deepEqual(seqs(log), [1, 4]);
+});
+
+test("a run's file that another program removed leaves nothing to redo, and other files their lines", (t) => {
+  const files = [{ name: 'b.jsonl', length: 9, lines: 1, lastLineLength: 9, lastLineChecksum: 0 }];
+  const log = folded([
+    append(event(1, 'a.jsonl', 'a'), event(2, 'b.jsonl', 'b'), event(3, 'b.jsonl', 'a')),
+    {
+      type: 'deleteRun',
+      stream: LIFE,
+      position: 4,
+      retry: RETRY,
+      count: 2,
+      runId: 'a',
+      moved: [],
+      rewrites: [],
+    },
+    { type: 'adoptFiles', stream: LIFE, position: 5, lastSeq: 3, files, ranges: [] },
+  ]);
+  const stream = log.streams.get('runs/t');
+  t.deepEqual(log.deletions, []);
+  t.is(stream?.due.size, 0);
+  t.is(stream?.entry.lastSeq, 3);
+  t.deepEqual(stream?.entry.files, files);
+});
+
+test('a life that ended and the one that follows in the same files', (t) => {
+  const files = [{ name: 'a.jsonl', length: 9, lines: 1, lastLineLength: 9, lastLineChecksum: 0 }];
+  const end = { lastSeq: 0, files: [], ranges: [] };
+  const log = folded([
+    append(event(1, 'b.jsonl', 'b')),
+    { type: 'adoptFiles', stream: LIFE, position: 2, ...end },
+    {
+      type: 'adoptFiles',
+      stream: { ...LIFE, generation: 3 },
+      position: 3,
+      lastSeq: 7,
+      files,
+      ranges: [],
+    },
+  ]);
+  t.is(log.removed.size, 0);
+  const stream = log.streams.get('runs/t');
+  t.is(stream?.entry.generation, 3);
+  t.is(stream?.entry.lastSeq, 7);
+  t.is(stream?.due.size, 0);
+});
