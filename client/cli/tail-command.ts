@@ -5,11 +5,10 @@
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { formatCursor, parseCursor } from '../../shared/cursor.js';
-import type { RunEvent, TurnEvent } from '../../shared/events.js';
 import type { EventLog } from '../event-log.js';
 import type { Subscription } from '../subscription.js';
-import type { LogEntry, RunSubscribeOptions, SubscribeAfter } from '../types.js';
-import { runCells, textOf, turnCells } from './event-table.js';
+import type { RunSubscribeOptions, SubscribeAfter } from '../types.js';
+import { writeEntry, writeRun, writeTurn } from './event-row.js';
 import { EXIT } from './exit-codes.js';
 import { addExamples, collect, parseCount } from './options.js';
 import type { Output } from './output.js';
@@ -155,37 +154,6 @@ function runOptionsOf(flags: RunFlags): RunSubscribeOptions {
     eventTypes: flags.type,
     taskId: flags.task,
   };
-}
-
-async function writeTurn(output: Output, event: TurnEvent): Promise<void> {
-  if (output.format === 'ndjson') await output.line(textOf(event));
-  else await output.cells(turnCells(event));
-}
-
-async function writeRun(output: Output, event: RunEvent): Promise<void> {
-  if (output.format === 'ndjson') await output.line(textOf(event));
-  else await output.cells(runCells(event));
-}
-
-async function writeEntry(output: Output, entry: LogEntry): Promise<void> {
-  const { event, ...rest } = entry;
-  if (output.format === 'ndjson') {
-    const members = JSON.stringify(rest);
-    const text = event === undefined ? '' : `,"event":${textOf(event)}`;
-    await output.line(`${members.slice(0, -1)}${text}}`);
-    return;
-  }
-  const cells = [String(entry.position), entry.journal, entry.streamId];
-  if (entry.event === undefined) {
-    const what = entry.runId === undefined ? 'deleted' : `run ${entry.runId} deleted`;
-    await output.cells([...cells, what]);
-  } else {
-    const { journal } = entry;
-    await output.cells([
-      ...cells,
-      ...(journal === 'turns' ? turnCells(entry.event) : runCells(entry.event)),
-    ]);
-  }
 }
 
 function parseAfter(text: string): SubscribeAfter {

@@ -1,9 +1,10 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
+import { writeEntry, writeRun, writeTurn } from '../../../client/cli/event-row.js';
 import { writeRuns, writeTurns } from '../../../client/cli/event-table.js';
 import { Output } from '../../../client/cli/output.js';
-import { runEventOf, turnEventOf } from '../../../client/records.js';
+import { detailsOf, runEventOf, turnEventOf } from '../../../client/records.js';
 
 /** What is written to a terminal, or into a pipe. */
 async function written(
@@ -55,4 +56,33 @@ test('an event that was deleted since is shown as its record', async (t) => {
   const line = '{"event":"e","seq":1}';
   const deleted = turnEventOf(line, { seq: 1, generation: 1, isDeleted: true });
   t.is(await written((output) => writeTurns(output, [deleted]), { json: true }), `${line}\n`);
+});
+
+test('what is followed is a line an event, for a terminal as for a pipe', async (t) => {
+  const [turnEvent] = TURNS;
+  const [runEvent] = RUNS;
+  if (turnEvent === undefined || runEvent === undefined) return t.fail();
+  const write = async (output: Output): Promise<void> => {
+    await writeTurn(output, turnEvent);
+    await writeRun(output, runEvent);
+    const place = { position: 9, streamId: 's' };
+    await writeEntry(output, { ...place, journal: 'turns', event: turnEvent });
+    await writeEntry(output, { ...place, journal: 'turns', deleted: true });
+    await writeEntry(output, { ...place, journal: 'runs', runId: 'r1', deleted: true });
+  };
+  const terminal = (await written(write)).trimEnd().split('\n');
+  t.is(terminal.length, 5);
+  t.regex(
+    terminal[0] ?? '',
+    /^1 {2}2026-05-17T06:40:00\.500Z {2}t1 {2}submitted {2}\{"content":"hi/,
+  );
+  t.regex(terminal[1] ?? '', /^7 {2}now {2}r1 {2}m {2}message {2}x+…$/);
+  t.is(terminal[2], `9  turns  s  ${terminal[0]}`);
+  t.is(terminal[3], '9  turns  s  deleted');
+  t.is(terminal[4], '9  runs  s  run r1 deleted');
+  t.notRegex(terminal.join(''), /\p{Cc}/u);
+  const piped = (await written(write, { isTTY: false })).trimEnd().split('\n');
+  t.is(piped[0], detailsOf(turnEvent).text ?? '');
+  t.is(piped[2], `{"position":9,"streamId":"s","journal":"turns","event":${piped[0]}}`);
+  t.is(piped[3], '{"position":9,"streamId":"s","journal":"turns","deleted":true}');
 });
