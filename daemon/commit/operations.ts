@@ -111,7 +111,7 @@ export interface AdoptOperation {
 }
 
 /** Takes a stream out of service when all that came before on it is done: a repair has its turn. */
-export interface RepairOperation {
+interface RepairOperation {
   readonly kind: 'repair';
   readonly streams: readonly [Stream];
   readonly settle: Settle<void>;
