@@ -108,7 +108,11 @@ export async function injectFault(
   pid: number,
   inject: string,
   path?: string,
-): Promise<{ readonly lift: () => Promise<void> }> {
+): Promise<{
+  readonly lift: () => Promise<void>;
+  /** Resolves when the fault, a signal, has killed the process or a thread of it. */
+  readonly killed: Promise<void>;
+}> {
   const calls = inject.slice(0, inject.indexOf(':'));
   const options = ['-f', '-p', String(pid), '-e', `trace=${calls}`, '-e', `inject=${inject}`];
   if (path !== undefined) options.push('-P', path);
@@ -123,14 +127,19 @@ export async function injectFault(
   };
   t.teardown(lift);
   let output = '';
+  let kill: () => void = () => undefined;
+  const killed = new Promise<void>((resolve) => {
+    kill = resolve;
+  });
   await new Promise<void>((resolve, reject) => {
     tracer.stderr.on('data', (chunk: Buffer) => {
       output += chunk.toString();
       if (output.includes(' attached')) resolve();
+      if (output.includes('+++ killed by ')) kill();
     });
     tracer.once('close', () => reject(new Error(`strace ended: ${output}`)));
   });
-  return { lift };
+  return { lift, killed };
 }
 
 /** Asks again until the answer is accepted. A deadline ends a test that would wait for ever. */

@@ -20,13 +20,12 @@ export async function onlineRepair(dir: string, args: readonly string[]): Promis
   return { code, actions: records.slice(0, -1).map(({ action }) => action), summary, stderr };
 }
 
-/** Repairs a stream from this process; rejects when the daemon goes away or does not answer. */
+/** Repairs a stream from this process; rejects when the daemon goes away. */
 export async function requestRepair(
   dir: string,
   [journal, id]: readonly ['turns' | 'runs', string],
-  timeoutMs = 30_000,
 ): Promise<WholeAnswer> {
-  const { log, connection } = await openClient({ dir, timeoutMs });
+  const { log, connection } = await openClient({ dir });
   try {
     return await connection.submit(
       journal === 'turns'

@@ -61,6 +61,8 @@ for (const args of [
   ['list', 'runs'],
   ['delete', 'turns'],
   ['delete', 'runs'],
+  ['repair', 'turns'],
+  ['repair', 'runs'],
   ['status'],
 ]) {
   test(`eventlog ${args.join(' ')} --help`, async (t) => {
@@ -316,4 +318,17 @@ test('a socket that is none is an error at once', async (t) => {
   const { code, stderr } = await runCli(['status', '--socket', path, '--wait', '60000']);
   t.is(code, 1);
   t.regex(stderr, /broken frame/);
+});
+
+test('repair with a daemon that does not know it: what to do instead', async (t) => {
+  const server = await startRawServer(t);
+  const cli = runCli(['--socket', server.socketPath, 'repair', 'turns', 's1', '--apply']);
+  const connection = await server.accept();
+  const request = await connection.next();
+  t.is(request['type'], 'turns.repair');
+  t.is(request['apply'], true);
+  connection.refuse(request, 'PROTOCOL');
+  const { code, stderr } = await cli;
+  t.is(code, 1);
+  t.regex(stderr, /update the daemon, or stop it and run 'eventlogd repair'/);
 });

@@ -169,3 +169,22 @@ test('a life that ended and the one that follows in the same files', (t) => {
   t.is(stream?.entry.lastSeq, 7);
   t.is(stream?.due.size, 0);
 });
+
+test('what is adopted without a fence record ends the fence; with one it stays', (t) => {
+  const adopted: LogRecord = {
+    type: 'adoptFiles',
+    stream: LIFE,
+    position: 3,
+    lastSeq: 2,
+    files: [],
+    ranges: [],
+  };
+  const before: readonly LogRecord[] = [
+    append(event(1, 'a.jsonl', 'a'), event(2, 'a.jsonl', 'a')),
+    { type: 'fence', stream: LIFE, position: 2, reason: 'was cut' },
+    adopted,
+  ];
+  t.is(folded(before).streams.get('runs/t')?.entry.fence, null);
+  const again: LogRecord = { type: 'fence', stream: LIFE, position: 4, reason: 'was cut' };
+  t.is(folded([...before, again]).streams.get('runs/t')?.entry.fence, 'was cut');
+});

@@ -253,7 +253,6 @@ test('appends and reads that come meanwhile wait for the repair, and find what i
   const path = sessionFile(daemon.dir, 'big');
   const [line = ''] = await linesOf(path);
   appendFileSync(path, `${line}\n`.repeat(repeats));
-  const repairing = onlineRepair(daemon.dir, ['turns', 'big', '--apply']);
   const seqsOf = async () => {
     const { events } = await log.turns.read('big');
     return events.map(({ seq }) => Number(seq));
@@ -261,6 +260,7 @@ test('appends and reads that come meanwhile wait for the repair, and find what i
   const old = Array.from({ length: repeats + 1 }, () => 1);
   const mended = Array.from({ length: repeats + 1 }, (_, n) => n + 1);
   t.deepEqual(await seqsOf(), old);
+  const repairing = onlineRepair(daemon.dir, ['turns', 'big', '--apply']);
   // The stream is fenced until its repair has ended, however often it is asked for.
   for (;;) {
     const { code, message } = await refusal(log.turns.append('big', { event: 'delta' }));
