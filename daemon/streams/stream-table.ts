@@ -102,15 +102,13 @@ export class StreamTable implements StreamSource {
    */
   hold(name: StreamName): Stream {
     const key = streamKey(name);
-    let stream = this.#active.get(key);
+    let stream = this.#active.get(key) ?? this.#idle.get(key);
     if (stream === undefined) {
-      stream = this.#idle.get(key);
-      if (stream === undefined) {
-        stream = new Stream(name, streamFolders(this.#options.layout, name));
-        this.#load(stream);
-      } else this.#idle.delete(key);
-      this.#active.set(key, stream);
-    }
+      stream = new Stream(name, streamFolders(this.#options.layout, name));
+      this.#load(stream);
+    } else if (stream.state.kind === 'failed') this.#load(stream);
+    this.#idle.delete(key);
+    this.#active.set(key, stream);
     stream.pins += 1;
     return stream;
   }
@@ -118,13 +116,17 @@ export class StreamTable implements StreamSource {
   /** Ends what `hold` began. */
   release(stream: Stream): void {
     stream.pins -= 1;
-    if (stream.pins > 0 || this.#active.get(stream.key) !== stream) return;
-    const isSettled =
-      stream.state.kind === 'ready' &&
-      stream.files.every(({ unmarkedFrom }) => unmarkedFrom === null);
-    if (!isSettled) return;
-    this.#active.delete(stream.key);
-    this.#idle.set(stream.key, stream);
+    if (stream.pins > 0 || this.peek(stream.name) !== stream) return;
+    // Only a stream that is open knows which lines behind its files' marks are ours.
+    if (stream.files.some(({ unmarkedFrom }) => unmarkedFrom !== null)) return;
+    if (stream.state.kind === 'ready') {
+      this.#active.delete(stream.key);
+      this.#idle.set(stream.key, stream);
+    } else if (stream.state.kind === 'failed') {
+      this.#active.delete(stream.key);
+      this.#idle.delete(stream.key);
+      this.#drop(stream);
+    }
   }
 
   /**
@@ -161,6 +163,7 @@ export class StreamTable implements StreamSource {
 
   /** A file of an open stream may have been changed by another program. */
   suspect(stream: Stream, file?: JournalFile): void {
+    if (stream.state.kind === 'failed') this.#load(stream);
     if (!isOpenForAdoption(stream)) return;
     const { action } = lookAt(stream, file);
     if (action === 'adopt') void this.#growth.adopt(stream, file);
@@ -175,6 +178,12 @@ export class StreamTable implements StreamSource {
 
   /** Runs a step with a stream that is open and as its files are. */
   async read<T>(name: StreamName, step: (stream: Stream) => Promise<T>): Promise<T> {
+    // What made a load fail that began before this call may have been mended before it, too.
+    if (this.peek(name)?.state.kind === 'loading') {
+      const joined = this.hold(name);
+      await this.ready(joined).catch(() => undefined);
+      this.release(joined);
+    }
     const stream = this.hold(name);
     try {
       await this.fresh(stream);
@@ -293,9 +302,8 @@ export class StreamTable implements StreamSource {
   }
 
   #loadFailed(stream: Stream, error: unknown): void {
+    // Those that wait are told; the next call tries again.
     stream.state = { kind: 'failed', error: error as Error };
-    // The next call tries again; those that wait are told.
-    if (this.#active.get(stream.key) === stream) this.#active.delete(stream.key);
     this.wake(stream);
   }
 

@@ -1,8 +1,8 @@
 /** What subscribers see of other programs' changes. */
-import { appendFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import test from 'ava';
 import { startDaemonProcess } from '../../support/daemon.js';
-import { client, runFile, sessionFile } from '../../support/faults.js';
+import { client, eventually, refusal, runFile, sessionFile } from '../../support/faults.js';
 
 function line(content: string): string {
   return `${JSON.stringify({ event: 'token', content })}\n`;
@@ -39,6 +39,39 @@ test('a subscriber to a session that another program begins gets its lines', asy
     t.deepEqual([seq, content], [1, 'first']);
     break;
   }
+});
+
+test('a file that cannot be read for a while stops nobody for longer', async (t) => {
+  const { dir } = await startDaemonProcess(t);
+  const log = await client(t, dir);
+  await log.turns.append('s', { event: 'token', content: 'first' });
+  const subscription = log.turns.subscribe('s');
+  await subscription.caughtUp();
+  const path = sessionFile(dir, 's');
+  renameSync(path, `${path}.aside`);
+  mkdirSync(path);
+  const refused = await refusal(
+    eventually(
+      async () => await log.turns.read('s'),
+      () => false,
+    ),
+  );
+  t.is(refused.code, 'STORAGE_FAILED');
+  rmdirSync(path);
+  renameSync(`${path}.aside`, path);
+  t.is((await log.turns.read('s')).events.length, 1);
+  appendFileSync(path, line('foreign'));
+  const seen: unknown[] = [];
+  for await (const { seq, content } of subscription) {
+    seen.push([seq, content]);
+    if (seen.length === 3) break;
+    if (seen.length === 2) await log.turns.append('s', { event: 'token', content: 'last' });
+  }
+  t.deepEqual(seen, [
+    [1, 'first'],
+    [2, 'foreign'],
+    [3, 'last'],
+  ]);
 });
 
 test('who follows everything gets adopted lines and removals, live and from the log alike', async (t) => {
