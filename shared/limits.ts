@@ -62,6 +62,8 @@ export const MALFORMED_RAW_BYTES_MAX: number = 64 * KIB;
 export const INLINE_VALIDATION_BYTES_MAX: number = 1 * MIB;
 /** Calls in flight on one connection. */
 export const CONNECTION_CALLS_MAX = 1_024;
+/** Reads of one connection that have lines in memory; more wait. */
+export const CONNECTION_READS_MAX = 8;
 /** Request bytes in flight on one connection. */
 export const CONNECTION_BYTES_MAX: number = 64 * MIB;
 /** Request bytes in flight in the whole daemon. */
@@ -78,6 +80,8 @@ export const CLOSE_LINGER_MS = 2_000;
 export const ANSWER_FRAME_BYTES: number = 256 * KIB;
 /** Unsent answer bytes of one connection past which the daemon stops producing more. */
 export const CONNECTION_UNSENT_BYTES_MAX: number = 1 * MIB;
+/** Unsent bytes of one connection, of any kind, past which it takes no more from that client. */
+export const CONNECTION_UNREAD_BYTES_MAX: number = 4 * MIB;
 /** Subscriptions of one daemon. */
 export const SUBSCRIPTIONS_MAX = 100_000;
 /** What a subscription may be sent before its consumer takes any of it; see `rowCredit`. */

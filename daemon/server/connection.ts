@@ -71,7 +71,7 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#outbox = new Outbox(socket, () => this.#subscriptions.resume());
+    this.#outbox = new Outbox(socket, () => this.#onRoom());
     this.#subscriptions = new Subscriptions(options.context, this.#outbox);
     this.#decoder = new FrameDecoder({
       frameBytesMax: options.context.limits.frameBytesMax,
@@ -159,7 +159,15 @@ export class Connection {
     }
   }
 
+  /** The client has read. */
+  #onRoom(): void {
+    this.#silence.heard();
+    this.#subscriptions.resume();
+    if (this.#socket.isPaused()) this.#read();
+  }
+
   #hasWindow(): boolean {
+    if (this.#outbox.isFull) return false;
     if (this.#calls >= CONNECTION_CALLS_MAX || this.#bytes >= CONNECTION_BYTES_MAX) return false;
     return this.#options.budget.hasRoom(() => this.#read());
   }
@@ -222,8 +230,8 @@ export class Connection {
 
   /** A client that hangs is left, and with it what its subscriptions take. */
   #beat(): void {
-    // What is not read yet may be the sign of life.
-    if (this.#socket.isPaused()) this.#silence.heard();
+    // What is not read yet may be the sign of life, but for a client that does not read.
+    if (this.#socket.isPaused() && !this.#outbox.isFull) this.#silence.heard();
     const step = this.#silence.tick();
     if (step === 'ping') this.#outbox.send({ type: 'ping' });
     if (step !== 'dead') return;

@@ -130,3 +130,9 @@ async function accepts(path: string): Promise<boolean> {
     socket.once('error', () => resolve(false));
   });
 }
+
+/** The memory that the daemon takes now, in bytes. */
+export async function residentBytes(daemon: DaemonProcess): Promise<number> {
+  const status = await readFile(`/proc/${daemon.process.pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+}
