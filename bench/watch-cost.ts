@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { watch } from 'chokidar';
-import { connect } from '../client/index.js';
+import { connect, type EventLog } from '../client/index.js';
 import { Stream } from '../daemon/streams/stream.js';
 import { Watcher } from '../daemon/watch/watcher.js';
 import { WATCHED_FILES_MAX } from '../shared/limits.js';
@@ -19,6 +19,8 @@ const SESSIONS = 50;
 const CLIENTS = 4;
 const TICK_MS = 20;
 const APPENDS_PER_SECOND = 10_000;
+/** A machine that cannot keep the pace is given no more than this at a time. */
+const IN_FLIGHT_MAX = 4_000;
 const SECONDS = 10;
 const TICKS_PER_SECOND = 100;
 
@@ -54,14 +56,15 @@ async function daemonUnderLoad(): Promise<void> {
   const logs = await Promise.all(Array.from({ length: CLIENTS }, () => connect({ dir })));
   const load = async (seconds: number): Promise<number> => {
     let sent = 0;
+    let answered = 0;
     const answers: Promise<unknown>[] = [];
     const began = performance.now();
     for (let now = began; now < began + seconds * 1000; now = performance.now()) {
       const due = ((now - began) * APPENDS_PER_SECOND) / 1000;
-      while (sent < due) {
-        const log = logs[sent % CLIENTS];
+      while (sent < due && sent - answered < IN_FLIGHT_MAX) {
+        const log = logs[sent % CLIENTS] as EventLog;
         const event = { event: 'token', content: 'x'.repeat(100) };
-        if (log !== undefined) answers.push(log.turns.append(`s${sent % SESSIONS}`, event));
+        answers.push(log.turns.append(`s${sent % SESSIONS}`, event).then(() => (answered += 1)));
         sent += 1;
       }
       await sleep(TICK_MS);
