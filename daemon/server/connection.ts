@@ -71,7 +71,7 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#outbox = new Outbox(socket, () => this.#subscriptions.resume());
+    this.#outbox = new Outbox(socket, () => this.#resume());
     this.#subscriptions = new Subscriptions(options.context, this.#outbox);
     this.#decoder = new FrameDecoder({
       frameBytesMax: options.context.limits.frameBytesMax,
@@ -159,8 +159,17 @@ export class Connection {
     }
   }
 
+  /** The client has taken what it was sent. */
+  #resume(): void {
+    this.#silence.heard();
+    this.#subscriptions.resume();
+    if (this.#socket.isPaused()) this.#read();
+  }
+
+  /** Who does not read what it asked for is not asked for more. */
   #hasWindow(): boolean {
     if (this.#calls >= CONNECTION_CALLS_MAX || this.#bytes >= CONNECTION_BYTES_MAX) return false;
+    if (!this.#outbox.hasRoom) return false;
     return this.#options.budget.hasRoom(() => this.#read());
   }
 
@@ -222,8 +231,8 @@ export class Connection {
 
   /** A client that hangs is left, and with it what its subscriptions take. */
   #beat(): void {
-    // What is not read yet may be the sign of life.
-    if (this.#socket.isPaused()) this.#silence.heard();
+    // What is not read yet may be the sign of life; who is read no more takes no answers.
+    if (this.#socket.isPaused() && this.#outbox.hasRoom) this.#silence.heard();
     const step = this.#silence.tick();
     if (step === 'ping') this.#outbox.send({ type: 'ping' });
     if (step !== 'dead') return;
