@@ -194,21 +194,22 @@ export class StreamSubscription implements StreamFollower, PageReader {
     const page = subscriptionPage(index, this.#seq, bytesMax, filter);
     if (page.isLast && page.rows.length === 0) return this.#join(page.through);
     const rows = page.rows.map((at) => index.row(at));
+    const isSkipping = rows.at(-1)?.seq !== page.through;
     let next = 0;
     for await (const piece of readLines(files, [...stream.files], rows)) {
       if (this.#version !== version) return;
       for (const { row, line } of piece) {
-        const at = page.rows[next] as number;
         next += 1;
-        const isShared = at + 1 < index.length && index.seqAt(at + 1) === row.seq;
+        const isShared = rows[next]?.seq === row.seq;
         const encoded = encodeEvent(this.#eventOf(row, isShared), line, hub.counts);
         this.#writer.add(encoded);
         this.#credit -= encoded.credit;
+        // What was sent stays sent, also where the rest of the page cannot be read.
+        if (!isShared) this.#seq = row.seq;
       }
     }
     if (this.#version !== version) return;
     this.#writer.flush();
-    const isSkipping = rows.at(-1)?.seq !== page.through;
     this.#seq = page.through;
     if (isSkipping) this.#progress({});
   }
