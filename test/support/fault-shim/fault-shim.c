@@ -51,13 +51,13 @@ enum call {
   CALL_MKDIR = 1 << 7,
 };
 
-enum end { END_NONE = 0, END_KILL_BEFORE = 1, END_KILL_AFTER = 2, END_HOLD = 3 };
+enum end { END_NONE = 0, END_KILL_BEFORE = 1, END_KILL_AFTER = 2, END_HOLD = 3, END_LIE = 4 };
 
 struct rule {
   uint32_t calls;
   uint32_t error;     /* an errno; the call is not made */
   uint32_t end;
-  uint32_t bytes;     /* a write takes at most so many; 0: all */
+  int32_t bytes;      /* a write takes at most so many; below 0: all but so many; 0: all */
   uint64_t delay_ns;  /* before the call */
   uint64_t after;     /* so many matches pass by */
   uint64_t times;     /* then so many are met */
@@ -90,8 +90,9 @@ struct target {
 };
 
 struct verdict {
+  bool is_refused; /* with that error, or with 0 as if it had been made */
   int error;
-  size_t bytes_max;
+  int64_t bytes;
   bool kill_after;
 };
 
@@ -183,11 +184,11 @@ static uint8_t rules_sequence(void) {
 
 /* Walks the rules in their order. Waiting and killing happen here; the rest is the caller's. */
 static struct verdict judge(enum call call, const struct target *target) {
-  struct verdict verdict = {0, SIZE_MAX, false};
+  struct verdict verdict = {0};
   if (control == NULL) return verdict;
   int before = errno;
 again:;
-  verdict = (struct verdict){0, SIZE_MAX, false};
+  verdict = (struct verdict){0};
   uint8_t sequence = rules_sequence();
   struct bank *bank = &control->banks[sequence & 1];
   for (uint32_t i = 0; i < bank->count && i < RULES_MAX; i += 1) {
@@ -204,8 +205,10 @@ again:;
       while (rules_sequence() == sequence) pass_time(HOLD_LOOK_NS);
       goto again;
     }
-    if (rule.error != 0 && verdict.error == 0) verdict.error = (int)rule.error;
-    if (rule.bytes > 0 && rule.bytes < verdict.bytes_max) verdict.bytes_max = rule.bytes;
+    if (rule.bytes != 0 && verdict.bytes == 0) verdict.bytes = rule.bytes;
+    if (verdict.is_refused || (rule.error == 0 && rule.end != END_LIE)) continue;
+    verdict.is_refused = true;
+    verdict.error = (int)rule.error;
   }
   errno = before;
   return verdict;
@@ -221,6 +224,7 @@ static struct verdict judge_path(enum call call, const char *path) {
 
 /* What the call returns instead of being made. */
 static int refused(const struct verdict *verdict) {
+  if (verdict->error == 0) return 0;
   errno = verdict->error;
   return -1;
 }
@@ -231,60 +235,65 @@ static ssize_t made(const struct verdict *verdict, ssize_t result) {
   return result;
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+/* How many bytes a write takes: at least one, for a write of nothing says nothing of a disk. */
+static size_t taken(const struct verdict *verdict, size_t count) {
+  if (verdict->bytes == 0 || count == 0) return count;
+  int64_t most = verdict->bytes > 0 ? verdict->bytes : (int64_t)count + verdict->bytes;
+  return most < 1 ? 1 : (size_t)most < count ? (size_t)most : count;
+}
 
 ssize_t write(int fd, const void *bytes, size_t count) {
   struct verdict verdict = judge_fd(CALL_WRITE, fd);
-  if (verdict.error != 0) return refused(&verdict);
-  return made(&verdict, REAL(write)(fd, bytes, least(count, verdict.bytes_max)));
+  if (verdict.is_refused) return refused(&verdict);
+  return made(&verdict, REAL(write)(fd, bytes, taken(&verdict, count)));
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
   struct verdict verdict = judge_fd(CALL_WRITE, fd);
-  if (verdict.error != 0) return refused(&verdict);
-  return made(&verdict, REAL(pwrite64)(fd, bytes, least(count, verdict.bytes_max), at));
+  if (verdict.is_refused) return refused(&verdict);
+  return made(&verdict, REAL(pwrite64)(fd, bytes, taken(&verdict, count), at));
 }
 
 /* A short vector takes no more than its first buffer. */
 static int shorten(const struct verdict *verdict, const struct iovec **vector, int count,
                    struct iovec *first) {
-  if (verdict->bytes_max == SIZE_MAX || count == 0) return count;
-  *first = (struct iovec){(*vector)->iov_base, least((*vector)->iov_len, verdict->bytes_max)};
+  if (verdict->bytes == 0 || count == 0) return count;
+  *first = (struct iovec){(*vector)->iov_base, taken(verdict, (*vector)->iov_len)};
   *vector = first;
   return 1;
 }
 
 ssize_t writev(int fd, const struct iovec *vector, int count) {
   struct verdict verdict = judge_fd(CALL_WRITE, fd);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   struct iovec first;
-  int taken = shorten(&verdict, &vector, count, &first);
-  return made(&verdict, REAL(writev)(fd, vector, taken));
+  int left = shorten(&verdict, &vector, count, &first);
+  return made(&verdict, REAL(writev)(fd, vector, left));
 }
 
 ssize_t pwritev64(int fd, const struct iovec *vector, int count, off64_t at) {
   struct verdict verdict = judge_fd(CALL_WRITE, fd);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   struct iovec first;
-  int taken = shorten(&verdict, &vector, count, &first);
-  return made(&verdict, REAL(pwritev64)(fd, vector, taken, at));
+  int left = shorten(&verdict, &vector, count, &first);
+  return made(&verdict, REAL(pwritev64)(fd, vector, left, at));
 }
 
 int fsync(int fd) {
   struct verdict verdict = judge_fd(CALL_FSYNC, fd);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(fsync)(fd));
 }
 
 int fdatasync(int fd) {
   struct verdict verdict = judge_fd(CALL_FDATASYNC, fd);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(fdatasync)(fd));
 }
 
 int ftruncate64(int fd, off64_t length) {
   struct verdict verdict = judge_fd(CALL_TRUNCATE, fd);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(ftruncate64)(fd, length));
 }
 
@@ -298,25 +307,25 @@ int open64(const char *path, int flags, ...) {
   }
   if ((flags & O_CREAT) == 0) return REAL(open64)(path, flags, mode);
   struct verdict verdict = judge_path(CALL_CREATE, path);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(open64)(path, flags, mode));
 }
 
 int rename(const char *from, const char *to) {
   struct verdict verdict = judge(CALL_RENAME, &(struct target){-1, from, to});
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(rename)(from, to));
 }
 
 int unlink(const char *path) {
   struct verdict verdict = judge_path(CALL_UNLINK, path);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(unlink)(path));
 }
 
 int mkdir(const char *path, mode_t mode) {
   struct verdict verdict = judge_path(CALL_MKDIR, path);
-  if (verdict.error != 0) return refused(&verdict);
+  if (verdict.is_refused) return refused(&verdict);
   return (int)made(&verdict, REAL(mkdir)(path, mode));
 }
 

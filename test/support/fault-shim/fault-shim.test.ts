@@ -153,6 +153,37 @@ testWith(['fault shim'], 'a short write, and the error that it hides', async (t)
   }
 });
 
+testWith(['fault shim'], 'all but so many bytes are written', async (t) => {
+  const { shim, call, open, text } = await obeying(t);
+  for (const [bytes, left] of [
+    [-1, 'whol'],
+    [-4, 'w'],
+    // A write of nothing would say nothing.
+    [-9, 'w'],
+  ] as const) {
+    const fd = await open('a.log');
+    shim.set([
+      rule(['write'], { kind: 'short', bytes }, { times: 1 }),
+      rule(['write'], { kind: 'error', code: 'EIO' }, { after: 1 }),
+    ]);
+    t.is(await call('writeSync', fd, WHOLE), left.length);
+    t.is(text('a.log'), left);
+  }
+});
+
+testWith(['fault shim'], 'a sync that lies is not made', async (t) => {
+  const { shim, call, process: child } = await obeying(t);
+  const path = `/proc/${child.pid}/comm`;
+  const fd = await call('openSync', path, 'r');
+  for (const name of ['fsyncSync', 'fdatasyncSync'] as const) {
+    shim.set([{ calls: ['fsync', 'fdatasync'], paths: [path], effect: { kind: 'lie' } }]);
+    t.is(await call(name, fd), undefined);
+    shim.clear();
+    t.is(await call(name, fd), -constants.errno.EINVAL);
+  }
+  t.throws(() => shim.set([rule(['write'], { kind: 'lie' })]), { message: /only syncs lie/ });
+});
+
 testWith(['fault shim'], 'so many pass by, so many are met, whoever makes the calls', async (t) => {
   const { shim, call, open } = await obeying(t);
   const fd = await open('a.log');

@@ -23,7 +23,9 @@ const CALLS: Record<Call, number> = {
   mkdir: 1 << 7,
 };
 
-const ENDS = { none: 0, 'kill before': 1, 'kill after': 2, hold: 3 } as const;
+const SYNCS: ReadonlySet<Call> = new Set(['fsync', 'fdatasync']);
+
+const ENDS = { none: 0, 'kill before': 1, 'kill after': 2, hold: 3, lie: 4 } as const;
 
 /** What becomes of a call that a rule meets. */
 export type Effect =
@@ -31,8 +33,10 @@ export type Effect =
   | { readonly kind: 'count' }
   /** It is not made and fails. A failed fsync leaves the page cache as it is. */
   | { readonly kind: 'error'; readonly code: 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EFBIG' }
+  /** A sync is not made and says that it was: what it was to keep is in the page cache alone. */
+  | { readonly kind: 'lie' }
   /**
-   * A write takes at most so many bytes, and says so. Node then writes the rest by itself and
+   * A write takes at most so many bytes, with a negative number all but so many, and says so. Node then writes the rest by itself and
    * returns a short count only if that fails: add a rule for it, as a full disk would.
    */
   | { readonly kind: 'short'; readonly bytes: number }
@@ -70,15 +74,18 @@ const NS_PER_MS = 1e6;
 
 /** A rule as the shim reads it. */
 export function encodeRule(rule: Rule): Buffer {
-  const { effect, paths } = rule;
+  const { effect, paths, calls } = rule;
+  if (effect.kind === 'lie' && calls.some((call) => !SYNCS.has(call))) {
+    throw new RangeError(`only syncs lie, not ${calls.join(', ')}`);
+  }
   const bytes = Buffer.alloc(RULE_BYTES);
   bytes.writeUInt32LE(
-    rule.calls.reduce((mask, call) => mask | CALLS[call], 0),
+    calls.reduce((mask, call) => mask | CALLS[call], 0),
     0,
   );
   bytes.writeUInt32LE(effect.kind === 'error' ? constants.errno[effect.code] : 0, 4);
   bytes.writeUInt32LE(ENDS[endOf(effect)], 8);
-  bytes.writeUInt32LE('bytes' in effect ? checkedBytes(effect.bytes) : 0, 12);
+  bytes.writeInt32LE('bytes' in effect ? checkedBytes(effect.bytes) : 0, 12);
   bytes.writeBigUInt64LE(
     effect.kind === 'delay' ? BigInt(Math.round(effect.ms * NS_PER_MS)) : 0n,
     16,
@@ -105,11 +112,11 @@ export function hitsOf(rule: Rule, matches: number): number {
 
 function endOf(effect: Effect): keyof typeof ENDS {
   if (effect.kind === 'kill') return `kill ${effect.when}`;
-  return effect.kind === 'hold' ? 'hold' : 'none';
+  return effect.kind === 'hold' || effect.kind === 'lie' ? effect.kind : 'none';
 }
 
-/** A write of nothing says nothing about the disk: no program may meet it. */
+/** Nothing is what the shim takes for all of it. */
 function checkedBytes(bytes: number): number {
-  if (!Number.isInteger(bytes) || bytes < 1) throw new RangeError(`a write of ${bytes} bytes`);
+  if (!Number.isInteger(bytes) || bytes === 0) throw new RangeError(`a write of ${bytes} bytes`);
   return bytes;
 }
