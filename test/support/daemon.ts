@@ -33,6 +33,8 @@ export interface DaemonOptions {
   readonly through?: readonly string[];
   /** Put into its environment, beside what the test's holds. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The `main.js` of another build. */
+  readonly program?: string;
 }
 
 /**
@@ -80,7 +82,7 @@ export async function startDaemonProcess(
   const [command = process.execPath, ...rest] = [
     ...(options.through ?? []),
     process.execPath,
-    PROGRAM,
+    options.program ?? PROGRAM,
     'start',
     '--dir',
     dir,
