@@ -31,6 +31,10 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** A program that execs the daemon, and its arguments: `['setpriv', '--reuid=65534']`. */
   readonly through?: readonly string[];
+  /** Put into its environment, beside what the test's holds. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The `main.js` of another build. */
+  readonly program?: string;
 }
 
 /**
@@ -78,13 +82,16 @@ export async function startDaemonProcess(
   const [command = process.execPath, ...rest] = [
     ...(options.through ?? []),
     process.execPath,
-    PROGRAM,
+    options.program ?? PROGRAM,
     'start',
     '--dir',
     dir,
     ...(options.args ?? []),
   ];
-  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, rest, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+  });
   let output = '';
   const gather = (chunk: Buffer): void => {
     output += chunk.toString();
