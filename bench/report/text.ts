@@ -1,0 +1,57 @@
+/** The results as text: figures with their spread, targets with what was measured. */
+import type { Target, Verdict } from '../comparison.js';
+import type { Spread } from '../statistics.js';
+import type { ReportedComparison } from './report.js';
+
+/** A figure with its unit, and between which values the repetitions lay. */
+export function figureText({ median, low, high }: Spread, unit: string): string {
+  return `${withUnit(median, unit)} (${numberText(low)}–${numberText(high)})`;
+}
+
+/** What was asked for, as in "≤ 1.5 × Redis Streams". */
+export function targetText({ against, by, bound, limit }: Target, unit: string): string {
+  const sign = bound === 'at most' ? '≤' : '≥';
+  switch (by) {
+    case 'ratio':
+      return `${sign} ${limit} × ${against}`;
+    case 'difference':
+      return `${sign} ${against} + ${withUnit(limit, unit)}`;
+    case 'value':
+      return `${sign} ${withUnit(limit, unit)}`;
+  }
+}
+
+/** What was measured beside a target, and whether that meets it. */
+export function verdictText({ target, measured, isMet }: Verdict, unit: string): string {
+  if (measured === null) return 'not measured';
+  const { median, low, high } = measured;
+  const spread = `(${numberText(low)}–${numberText(high)})`;
+  const sign = target.by === 'difference' && median >= 0 ? '+' : '';
+  const value = `${sign}${target.by === 'ratio' ? `${numberText(median)} ×` : withUnit(median, unit)}`;
+  return `${value} ${spread}, ${isMet === true ? 'met' : 'missed'}`;
+}
+
+/** A comparison for a terminal: the ratios first. */
+export function comparisonText({ title, unit, figures, verdicts }: ReportedComparison): string {
+  const lines = [title];
+  for (const verdict of verdicts) {
+    const target = `${verdict.target.of} ${targetText(verdict.target, unit)}`;
+    lines.push(`  ${verdictText(verdict, unit)}: ${target}`);
+  }
+  const width = Math.max(...figures.map(({ of }) => of.length));
+  for (const figure of figures)
+    lines.push(`    ${figure.of.padEnd(width)}  ${figureText(figure, unit)}`);
+  return lines.join('\n');
+}
+
+function withUnit(value: number, unit: string): string {
+  return unit.startsWith('/') ? `${numberText(value)}${unit}` : `${numberText(value)} ${unit}`;
+}
+
+/** Three digits, and no more zeros than they need. */
+function numberText(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  return Math.abs(value) >= 100
+    ? Math.round(value).toLocaleString('en-US')
+    : String(Number(value.toPrecision(3)));
+}
