@@ -21,6 +21,7 @@ import { promisify } from 'node:util';
 import test, { type ExecutionContext, type Implementation } from 'ava';
 import { connect, type DaemonStats, EventLogError } from '../../client/index.js';
 import { makeFolder } from './daemon.js';
+import { FaultShim } from './fault-shim/fault-shim.js';
 
 const run = promisify(execFile);
 const RETRY_MS = 20;
@@ -28,7 +29,7 @@ const PATIENCE_MS = 20_000;
 const TRACER_STUCK_MS = 1_000;
 const PAGE_BYTES = 4096;
 
-type Need = 'root' | 'mount' | 'prlimit' | 'strace' | 'setpriv' | 'chattr';
+type Need = 'root' | 'mount' | 'prlimit' | 'strace' | 'setpriv' | 'chattr' | 'fault shim';
 
 /** Declares a test that needs these; without one it is skipped and its title says why. */
 export function testWith(needs: readonly Need[], title: string, body: Implementation<[]>): void {
@@ -40,6 +41,7 @@ export function testWith(needs: readonly Need[], title: string, body: Implementa
 function isThere(need: Need): boolean {
   if (need === 'root') return process.getuid?.() === 0;
   if (need === 'chattr') return hasImmutableFiles();
+  if (need === 'fault shim') return FaultShim.absence() === null;
   return process.platform === 'linux' && spawnSync(need, ['--version']).error === undefined;
 }
 
