@@ -42,12 +42,13 @@ export async function race(
     for (const plan of await present(bench, plans)) {
       contestants.push(await Contestant.start(plan, await bench.newFolder()));
     }
-    for (const contestant of contestants) await contestant.slice(warmUpSeconds, streams);
+    for (const contestant of contestants)
+      await contestant.slice({ seconds: warmUpSeconds, streams });
     return await interleave(
       bench,
       contestants.map((contestant) => ({
         title: contestant.title,
-        take: () => contestant.slice(sliceSeconds, streams),
+        take: () => contestant.slice({ seconds: sliceSeconds, streams }),
       })),
     );
   } finally {

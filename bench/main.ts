@@ -3,20 +3,35 @@
  *
  * @module
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { lookAtMachine } from './machine.js';
-import type { Bench, Scale } from './measure.js';
+import type { Scale } from './measure.js';
 import { MEASURES } from './measures/index.js';
-import { eventlogd } from './peers/eventlogd.js';
-import { type Report, reported, type Skipped } from './report/report.js';
-import { comparisonText } from './report/text.js';
-import { DISK_AS_IT_IS } from './support/disk.js';
+import { comparisonText, machineText, skippedText } from './report/text.js';
+import { runMeasures } from './run.js';
+import { killAll } from './support/processes.js';
 
-const FULL: Scale = { name: 'full', repetitions: 5, sliceSeconds: 3, warmUpSeconds: 2 };
-const QUICK: Scale = { name: 'quick', repetitions: 3, sliceSeconds: 0.5, warmUpSeconds: 0.5 };
+const FULL: Scale = {
+  name: 'full',
+  repetitions: 5,
+  sliceSeconds: 2,
+  warmUpSeconds: 3,
+  largeThreadEvents: 1_000_000,
+  bootSessions: [10, 10_000, 100_000],
+  sessions: 10_000,
+};
+const QUICK: Scale = {
+  name: 'quick',
+  repetitions: 3,
+  sliceSeconds: 0.5,
+  warmUpSeconds: 0.5,
+  largeThreadEvents: 100_000,
+  bootSessions: [10, 5_000],
+  sessions: 5_000,
+};
 
 interface Options {
   readonly quick: boolean;
@@ -33,14 +48,14 @@ function program(): Command {
   const names = MEASURES.map(({ name, description }) => `  ${name.padEnd(20)} ${description}`);
   return new Command('npm run bench --')
     .description('Measures eventlogd beside its references, by turns, and prints ratios first.')
-    .option('--quick', 'shorter turns and fewer of them: two minutes', false)
+    .option('--quick', 'shorter turns, fewer of them, less data: two minutes, and rougher', false)
     .option('--json', 'print the whole report as JSON', false)
     .addOption(
       new Option('--only <name...>', 'these measures')
         .choices(MEASURES.map(({ name }) => name))
         .default([], 'all'),
     )
-    .option('--dir <folder>', 'where to put the data: decides which disk is measured', tmpdir())
+    .option('--dir <folder>', 'where the data go: it decides which disk is measured', tmpdir())
     .option('--repetitions <count>', 'turns of each contestant', positive)
     .option('--seconds <seconds>', 'length of a turn', positive)
     .addHelpText('after', `\nMeasures:\n${names.join('\n')}`)
@@ -54,51 +69,24 @@ function positive(text: string): number {
 }
 
 async function main(options: Options): Promise<void> {
-  const say = (text: string): void => console.error(text);
-  const folder = await mkdtemp(join(options.dir, 'elb-'));
-  try {
-    const report = await measureAll(options, folder, say);
-    if (options.json) console.log(JSON.stringify(report));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function measureAll(
-  options: Options,
-  folder: string,
-  say: (text: string) => void,
-): Promise<Report> {
-  const scale = scaleOf(options);
-  const machine = await lookAtMachine(folder);
-  const print = options.json ? say : console.log;
-  print(JSON.stringify(machine, null, 2));
-  const comparisons: Report['comparisons'][number][] = [];
-  const skipped: Skipped[] = [];
-  for (const measure of MEASURES) {
-    if (options.only.length > 0 && !options.only.includes(measure.name)) continue;
-    const own = await mkdtemp(join(folder, 'm'));
-    const bench: Bench = {
-      scale,
-      newFolder: () => mkdtemp(join(own, 'f')),
-      say: (text) => say(`  ${measure.name}: ${text}`),
-      skip: (what, why) => {
-        skipped.push({ measure: measure.name, what, why });
-        print(`NOT MEASURED: ${measure.name}, ${what}: ${why}`);
-      },
-      disks: [DISK_AS_IT_IS],
-    };
-    for (const comparison of await measure.run(bench)) {
-      const one = reported(comparison);
-      comparisons.push(one);
-      print(`\n${comparisonText(one)}`);
-    }
-    await rm(own, { recursive: true });
-  }
-  machine.load.after = loadavg()[0] ?? Number.NaN;
-  const presence = await eventlogd.presence();
-  const version = 'version' in presence ? presence.version : '';
-  return { version, scale, machine, comparisons, skipped };
+  const print = options.json ? console.error : console.log;
+  const { only } = options;
+  const measures = MEASURES.filter(({ name }) => only.length === 0 || only.includes(name));
+  const folder = await mkdtemp(join(resolve(options.dir), 'elb-'));
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+  process.once('exit', () => {
+    killAll();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  });
+  const report = await runMeasures(measures, scaleOf(options), folder, {
+    onProgress: (text) => console.error(`  ${text}`),
+    onMachine: (machine) => print(machineText(machine)),
+    onSkipped: (skipped) => print(skippedText(skipped)),
+    onComparison: (comparison) => print(`\n${comparisonText(comparison)}`),
+  });
+  print(`\n${report.seconds} seconds in all`);
+  if (options.json) console.log(JSON.stringify(report));
 }
 
 function scaleOf({ quick, repetitions, seconds }: Options): Scale {
@@ -107,5 +95,6 @@ function scaleOf({ quick, repetitions, seconds }: Options): Scale {
     ...scale,
     repetitions: repetitions ?? scale.repetitions,
     sliceSeconds: seconds ?? scale.sliceSeconds,
+    warmUpSeconds: Math.min(scale.warmUpSeconds, seconds ?? Number.POSITIVE_INFINITY),
   };
 }

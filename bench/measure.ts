@@ -2,20 +2,28 @@
 import type { Comparison } from './comparison.js';
 import type { Disk } from './support/disk.js';
 
-/** How long and how often to measure. */
+/** How long, how often and over how much to measure. */
 export interface Scale {
   readonly name: 'quick' | 'full';
   readonly repetitions: number;
   /** Length of one contestant's turn in one repetition. */
   readonly sliceSeconds: number;
-  /** Length of a turn before the first one that counts. */
+  /** Length of a turn before the first one that counts: code has to be compiled. */
   readonly warmUpSeconds: number;
+  /** Events of the thread that is large. */
+  readonly largeThreadEvents: number;
+  /** Sessions in the directories that a daemon boots with, ascending. */
+  readonly bootSessions: readonly number[];
+  /** Sessions whose turns are asked for. */
+  readonly sessions: number;
 }
 
 export interface Bench {
   readonly scale: Scale;
   /** A new folder on the disk that is measured; it goes when the measure ends. */
   readonly newFolder: () => Promise<string>;
+  /** The folder with these data, made at its first use; it goes when all measures are done. */
+  readonly dataSet: (name: string, make: (folder: string) => Promise<void>) => Promise<string>;
   /** Says what goes on. */
   readonly say: (text: string) => void;
   /** Says that something is not measured, and why; it stands in the report too. */

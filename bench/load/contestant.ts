@@ -2,15 +2,16 @@
  * A peer with its client processes, kept up over all repetitions of a measure, so that each turn
  * meets warm code and only one contestant works at a time.
  */
-import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Peer, Served } from '../peers/peer.js';
 import { sortedFrom } from '../statistics.js';
 import type { Disk } from '../support/disk.js';
-import { cpuSeconds, type Running, running } from '../support/processes.js';
-import type { LoadDone, LoadOrder, LoadReply } from './load-messages.js';
+import { cpuSeconds, type Running } from '../support/processes.js';
+import { ask, startClient } from './children.js';
+import type { LoadDone, LoadOrder } from './load-messages.js';
 
 const PROGRAM = fileURLToPath(new URL('./load.process.js', import.meta.url));
+const CONTENT_BYTES = 200;
 
 /** What came of one turn. */
 export interface Slice {
@@ -19,9 +20,9 @@ export interface Slice {
   /** Of all clients, ascending. */
   readonly latenciesMs: Float64Array;
   readonly parts: readonly LoadDone[];
-  /** CPU of the server and of all clients, in microseconds an append; null where unknown. */
-  readonly serverCpuUs: number | null;
-  readonly clientCpuUs: number;
+  /** CPU of the server and of all clients, in seconds; null where unknown. */
+  readonly serverCpuSeconds: number | null;
+  readonly clientCpuSeconds: number;
 }
 
 export interface ContestantPlan {
@@ -32,6 +33,10 @@ export interface ContestantPlan {
   readonly inFlight: number;
   readonly disk: Disk;
 }
+
+/** What of a turn differs from the usual: one stream, events of usual size. */
+export type SliceOrder = Pick<LoadOrder, 'seconds'> &
+  Partial<Pick<LoadOrder, 'firstStream' | 'streams' | 'contentBytes'>>;
 
 export class Contestant implements AsyncDisposable {
   readonly title: string;
@@ -50,44 +55,32 @@ export class Contestant implements AsyncDisposable {
     const { peer, disk } = plan;
     const served = await peer.serve(folder, disk);
     const clients = Array.from({ length: plan.clients }, () =>
-      running(
-        fork(PROGRAM, [JSON.stringify(served.target)], {
-          serialization: 'advanced',
-          env: { ...process.env, ...peer.clientEnvironment(disk) },
-          stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-        }),
-      ),
+      startClient(PROGRAM, served.target, peer.clientEnvironment(disk)),
     );
-    await Promise.all(clients.map(({ child }) => replyOf(child)));
-    return new Contestant(plan, served, clients);
+    return new Contestant(plan, served, await Promise.all(clients));
   }
 
   /** All clients append for so long. */
-  async slice(seconds: number, streams: number): Promise<Slice> {
-    const { pid } = this.served;
-    const cpuBefore = pid === null ? null : cpuSeconds(pid);
+  async slice({ seconds, ...rest }: SliceOrder): Promise<Slice> {
+    const { firstStream = 0, streams = 1, contentBytes = CONTENT_BYTES } = rest;
+    const inFlight = this.#inFlight;
+    const cpuBefore = this.#serverCpu();
     const parts = await Promise.all(
-      this.#clients.map(async ({ child }, at) => {
+      this.#clients.map(async (client, at) => {
         const offset = Math.floor((at * streams) / this.#clients.length);
-        const order: LoadOrder = { seconds, inFlight: this.#inFlight, streams, offset };
-        child.send(order);
-        const reply = await replyOf(child);
-        if (reply.kind !== 'done') throw new Error(`unexpected ${reply.kind}`);
-        return reply;
+        const order = { seconds, inFlight, firstStream, streams, offset, contentBytes };
+        return await ask<LoadDone>(client, order satisfies LoadOrder);
       }),
     );
-    const cpuAfter = pid === null ? null : cpuSeconds(pid);
+    const cpuAfter = this.#serverCpu();
     const latenciesMs = sortedFrom(parts.map((part) => part.latenciesMs));
-    const appends = latenciesMs.length;
-    const clientCpu = parts.reduce((sum, part) => sum + part.cpuSeconds, 0);
     return {
-      appends,
+      appends: latenciesMs.length,
       appendsPerSecond: parts.reduce((sum, part) => sum + part.endsMs.length / part.seconds, 0),
       latenciesMs,
       parts,
-      serverCpuUs:
-        cpuBefore === null || cpuAfter === null ? null : ((cpuAfter - cpuBefore) / appends) * 1e6,
-      clientCpuUs: (clientCpu / appends) * 1e6,
+      serverCpuSeconds: cpuBefore === null || cpuAfter === null ? null : cpuAfter - cpuBefore,
+      clientCpuSeconds: parts.reduce((sum, part) => sum + part.cpuSeconds, 0),
     };
   }
 
@@ -95,15 +88,9 @@ export class Contestant implements AsyncDisposable {
     await Promise.all(this.#clients.map((client) => client.end('SIGTERM')));
     await this.served[Symbol.asyncDispose]();
   }
-}
 
-async function replyOf(child: ChildProcess): Promise<LoadReply> {
-  return await new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => reject(new Error(`a client ended with ${code}`));
-    child.once('exit', onExit);
-    child.once('message', (message) => {
-      child.off('exit', onExit);
-      resolve(message as LoadReply);
-    });
-  });
+  #serverCpu(): number | null {
+    const { pid } = this.served;
+    return pid === null ? null : cpuSeconds(pid);
+  }
 }

@@ -1,12 +1,15 @@
-/** What a client process and its parent tell each other. */
+/** What client processes and their parent tell each other. */
 
-/** Append for so long, with so many calls in flight, round-robin over so many streams. */
+/** Append for so long, round-robin over so many streams, with so many calls in flight. */
 export interface LoadOrder {
   readonly seconds: number;
   readonly inFlight: number;
+  readonly firstStream: number;
   readonly streams: number;
-  /** The first stream, so that processes do not walk in step. */
+  /** Where in them to begin, so that processes do not walk in step. */
   readonly offset: number;
+  /** Length of each event's content. */
+  readonly contentBytes: number;
 }
 
 export interface LoadDone {
@@ -19,4 +22,13 @@ export interface LoadDone {
   readonly cpuSeconds: number;
 }
 
-export type LoadReply = { readonly kind: 'ready' } | LoadDone;
+export interface Ready {
+  readonly kind: 'ready';
+}
+
+/** What a follower got, when each of its subscriptions has as many events as it was asked for. */
+export interface Followed {
+  readonly kind: 'followed';
+  /** From each event's append to its arrival. */
+  readonly delaysMs: Float64Array;
+}

@@ -5,20 +5,19 @@
 import { openBare } from '../peers/bare.js';
 import { openEventlogd } from '../peers/eventlogd.js';
 import { openOldWay } from '../peers/old-way.js';
-import type { Appender, Target } from '../peers/peer.js';
+import type { Append, Target } from '../peers/peer.js';
 import { openRedis } from '../peers/redis.js';
 import { openSqlite } from '../peers/sqlite.js';
-import type { LoadOrder, LoadReply } from './load-messages.js';
-
-const CONTENT = 'The quick brown fox jumps over the lazy dog. '.repeat(5).slice(0, 200);
+import { monotonicMs } from '../support/clock.js';
+import type { LoadDone, LoadOrder, Ready } from './load-messages.js';
 
 const target = JSON.parse(process.argv[2] ?? '') as Target;
-const appender = await open(target);
+const append = await open(target);
 process.on('message', (order: LoadOrder) => void load(order).then(reply));
-process.on('disconnect', () => void appender.close());
+process.on('disconnect', () => process.exit());
 reply({ kind: 'ready' });
 
-function open({ peer, at }: Target): Promise<Appender> {
+function open({ peer, at }: Target): Promise<Append> {
   switch (peer) {
     case 'eventlogd':
       return openEventlogd(at);
@@ -33,40 +32,40 @@ function open({ peer, at }: Target): Promise<Appender> {
   }
 }
 
-function reply(message: LoadReply): void {
+function reply(message: Ready | LoadDone): void {
   process.send?.(message);
 }
 
-async function load({ seconds, inFlight, streams, offset }: LoadOrder): Promise<LoadReply> {
+async function load(order: LoadOrder): Promise<LoadDone> {
+  const { firstStream, streams, contentBytes } = order;
+  const filler = 'The quick brown fox jumps over the lazy dog. '.repeat(contentBytes / 45 + 1);
   const latencies: number[] = [];
   const ends: number[] = [];
   const cpuBefore = process.cpuUsage();
-  const began = performance.now();
-  const beganAt = monotonicMs();
-  const deadline = began + seconds * 1000;
-  let next = offset;
+  const began = monotonicMs();
+  const deadline = began + order.seconds * 1000;
+  let next = order.offset;
   const loop = async (): Promise<void> => {
-    for (let now = performance.now(); now < deadline; now = performance.now()) {
-      const at = next % streams;
+    for (let now = began; now < deadline; ) {
+      const at = firstStream + (next % streams);
       next += 1;
-      await appender.append(`s${at}`, { event: 'token', turn_id: `turn-${at}`, content: CONTENT });
-      const end = performance.now();
+      now = monotonicMs();
+      // A follower reads from the content when its append began.
+      const content = `${now} ${filler}`.slice(0, contentBytes);
+      await append(`s${at}`, { event: 'token', turn_id: `turn-${at}`, content });
+      const end = monotonicMs();
       latencies.push(end - now);
-      ends.push(end - began + beganAt);
+      ends.push(end);
+      now = end;
     }
   };
-  await Promise.all(Array.from({ length: inFlight }, loop));
+  await Promise.all(Array.from({ length: order.inFlight }, loop));
   const { user, system } = process.cpuUsage(cpuBefore);
   return {
     kind: 'done',
     latenciesMs: Float64Array.from(latencies),
     endsMs: Float64Array.from(ends),
-    seconds: (performance.now() - began) / 1000,
+    seconds: (monotonicMs() - began) / 1000,
     cpuSeconds: (user + system) / 1e6,
   };
-}
-
-/** A clock that all processes of the machine share. */
-function monotonicMs(): number {
-  return Number(process.hrtime.bigint() / 1_000n) / 1_000;
 }

@@ -73,16 +73,16 @@ async function onDisk(bench: Bench, disk: Disk): Promise<Comparison[]> {
       name: `append-cpu${disk.suffix}`,
       title: `CPU of the server an append, ${how}`,
       unit: 'µs',
-      entries: entries(({ serverCpuUs }) => serverCpuUs ?? Number.NaN).filter(
-        ({ values }) => !values.some(Number.isNaN),
-      ),
+      entries: entries(
+        ({ serverCpuSeconds, appends }) => ((serverCpuSeconds ?? Number.NaN) / appends) * 1e6,
+      ).filter(({ values }) => !values.some(Number.isNaN)),
       targets: [],
     },
     {
       name: `append-client-cpu${disk.suffix}`,
       title: `CPU of the clients an append, ${how}`,
       unit: 'µs',
-      entries: entries(({ clientCpuUs }) => clientCpuUs),
+      entries: entries(({ clientCpuSeconds, appends }) => (clientCpuSeconds / appends) * 1e6),
       targets: [],
     },
   ];

@@ -1,7 +1,7 @@
 /** The least that durable costs: one process, one growing file, write and fdatasync. */
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
+import { fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Appender, Peer } from './peer.js';
+import type { Append, Peer } from './peer.js';
 
 export const bare: Peer = {
   name: 'bare',
@@ -15,13 +15,10 @@ export const bare: Peer = {
   }),
 };
 
-export async function openBare(path: string): Promise<Appender> {
+export async function openBare(path: string): Promise<Append> {
   const fd = openSync(path, 'a', 0o600);
-  return {
-    append: async (_stream, event) => {
-      writeSync(fd, `${JSON.stringify(event)}\n`);
-      fdatasyncSync(fd);
-    },
-    close: async () => closeSync(fd),
+  return async (_stream, event) => {
+    writeSync(fd, `${JSON.stringify(event)}\n`);
+    fdatasyncSync(fd);
   };
 }

@@ -4,14 +4,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { connect } from '../../client/index.js';
+import { connect, type TurnEvent } from '../../client/index.js';
 import { type Running, start } from '../support/processes.js';
-import type { Appender, Peer } from './peer.js';
+import type { Append, Following, Peer } from './peer.js';
 
 const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 const PACKAGE = new URL('../../../package.json', import.meta.url);
 
-interface RunningDaemon extends Running {
+export interface RunningDaemon extends Running {
   readonly dir: string;
 }
 
@@ -50,10 +50,24 @@ export const eventlogd: Peer = {
   },
 };
 
-export async function openEventlogd(dir: string): Promise<Appender> {
+export async function openEventlogd(dir: string): Promise<Append> {
   const log = await connect({ dir });
-  return {
-    append: (stream, event) => log.turns.append(stream, { ...event }),
-    close: () => log.close(),
+  return (stream, event) => log.turns.append(stream, { ...event });
+}
+
+/** Follows for as long as the process lives. */
+export async function followEventlogd(
+  dir: string,
+  { stream, subscriptions, onContent }: Following,
+): Promise<void> {
+  const log = await connect({ dir });
+  const follow = async (): Promise<void> => {
+    const subscription = log.turns.subscribe(stream, { after: 'now' });
+    void consume(subscription);
+    await subscription.caughtUp();
   };
+  const consume = async (events: AsyncIterable<TurnEvent>): Promise<void> => {
+    for await (const event of events) onContent(String(event['content']));
+  };
+  await Promise.all(Array.from({ length: subscriptions }, follow));
 }

@@ -5,7 +5,7 @@
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitForLock } from 'fs-native-extensions';
-import type { Appender, Peer } from './peer.js';
+import type { Append, Peer } from './peer.js';
 
 /** Threads for one process's appends: each may wait for a lock, and more are needed to free it. */
 const THREADS = 96;
@@ -26,8 +26,8 @@ export const oldWay: Peer = {
   },
 };
 
-export async function openOldWay(journal: string): Promise<Appender> {
-  const append = async (stream: string, event: unknown): Promise<void> => {
+export async function openOldWay(journal: string): Promise<Append> {
+  return async (stream, event) => {
     const file = await open(join(journal, `${stream}.jsonl`), 'a', 0o600);
     try {
       await waitForLock(file.fd);
@@ -44,5 +44,4 @@ export async function openOldWay(journal: string): Promise<Appender> {
       await folder.close();
     }
   };
-  return { append, close: async () => undefined };
 }

@@ -2,16 +2,20 @@
 import type { Disk } from '../support/disk.js';
 
 /** The event that everybody appends: what an agent streams. */
-interface BenchEvent {
+export interface BenchEvent {
   readonly event: string;
   readonly turn_id: string;
   readonly content: string;
 }
 
-/** One client's way to append; a promise resolves when the event would survive power loss. */
-export interface Appender {
-  readonly append: (stream: string, event: BenchEvent) => Promise<unknown>;
-  readonly close: () => Promise<void>;
+/** One client's way to append; the promise resolves when the event would survive power loss. */
+export type Append = (stream: string, event: BenchEvent) => Promise<unknown>;
+
+/** How a stream is followed: by so many subscriptions, from now on. */
+export interface Following {
+  readonly stream: string;
+  readonly subscriptions: number;
+  readonly onContent: (content: string) => void;
 }
 
 /** What is there to append to, as client processes are told it. */

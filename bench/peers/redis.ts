@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { start, versionOf } from '../support/processes.js';
-import type { Appender, Peer } from './peer.js';
+import type { Append, BenchEvent, Following, Peer } from './peer.js';
 
 const RETRY_MS = 20;
 const TRIES = 500;
@@ -54,13 +54,30 @@ async function answering(socket: string): Promise<void> {
   client.disconnect();
 }
 
-export async function openRedis(socket: string): Promise<Appender> {
+export async function openRedis(socket: string): Promise<Append> {
   const client = new Redis({ path: socket, enableAutoPipelining: true });
   await client.ping();
-  return {
-    append: (stream, event) => client.xadd(stream, '*', 'event', JSON.stringify(event)),
-    close: async () => {
-      await client.quit();
-    },
+  return (stream, event) => client.xadd(stream, '*', 'event', JSON.stringify(event));
+}
+
+/** Follows for as long as the process lives, by XREAD: each subscription needs a connection of its own. */
+export async function followRedis(
+  socket: string,
+  { stream, subscriptions, onContent }: Following,
+): Promise<void> {
+  const clients = Array.from({ length: subscriptions }, () => new Redis({ path: socket }));
+  const follow = async (client: Redis): Promise<void> => {
+    const last = await client.xrevrange(stream, '+', '-', 'COUNT', 1);
+    void consume(client, last[0]?.[0] ?? '0');
   };
+  const consume = async (client: Redis, after: string): Promise<void> => {
+    for (let from = after; ; ) {
+      const answer = await client.xread('BLOCK', 0, 'STREAMS', stream, from);
+      for (const [id, [, text]] of answer?.[0]?.[1] ?? []) {
+        onContent((JSON.parse(text ?? '') as BenchEvent).content);
+        from = id;
+      }
+    }
+  };
+  await Promise.all(clients.map(follow));
 }

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { DatabaseSyncInstance } from '@photostructure/sqlite';
-import type { Appender, Peer } from './peer.js';
+import type { Append, Peer } from './peer.js';
 
 const BUSY_MS = 30_000;
 const SCHEMA = `CREATE TABLE IF NOT EXISTS events
@@ -56,7 +56,7 @@ async function open(path: string): Promise<DatabaseSyncInstance> {
   return database;
 }
 
-export async function openSqlite(path: string): Promise<Appender> {
+export async function openSqlite(path: string): Promise<Append> {
   const database = await open(path);
   const insert = database.prepare(INSERT);
   let waiting: Waiting[] = [];
@@ -72,12 +72,9 @@ export async function openSqlite(path: string): Promise<Appender> {
       for (const { reject } of batch) reject(error);
     }
   };
-  return {
-    append: (stream, event) =>
-      new Promise<void>((resolve, reject) => {
-        if (waiting.length === 0) setImmediate(commit);
-        waiting.push({ stream, text: JSON.stringify(event), resolve, reject });
-      }),
-    close: async () => database.close(),
-  };
+  return (stream, event) =>
+    new Promise<void>((resolve, reject) => {
+      if (waiting.length === 0) setImmediate(commit);
+      waiting.push({ stream, text: JSON.stringify(event), resolve, reject });
+    });
 }

@@ -23,9 +23,10 @@ export interface ReportedComparison {
 }
 
 export interface Report {
-  readonly version: string;
   readonly scale: Scale;
   readonly machine: Machine;
+  /** How long it took in all. */
+  readonly seconds: number;
   readonly comparisons: readonly ReportedComparison[];
   readonly skipped: readonly Skipped[];
 }

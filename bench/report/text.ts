@@ -1,7 +1,8 @@
 /** The results as text: figures with their spread, targets with what was measured. */
 import type { Target, Verdict } from '../comparison.js';
+import type { Machine } from '../machine.js';
 import type { Spread } from '../statistics.js';
-import type { ReportedComparison } from './report.js';
+import type { ReportedComparison, Skipped } from './report.js';
 
 /** A figure with its unit, and between which values the repetitions lay. */
 export function figureText({ median, low, high }: Spread, unit: string): string {
@@ -42,6 +43,33 @@ export function comparisonText({ title, unit, figures, verdicts }: ReportedCompa
   for (const figure of figures)
     lines.push(`    ${figure.of.padEnd(width)}  ${figureText(figure, unit)}`);
   return lines.join('\n');
+}
+
+/** The machine in a few lines. */
+export function machineText(machine: Machine): string {
+  return machineFacts(machine)
+    .map(([what, value]) => `${what}: ${value}`)
+    .join('\n');
+}
+
+/** What a reader has to know of the machine. */
+export function machineFacts(machine: Machine): readonly (readonly [string, string])[] {
+  const { fsyncMs, load } = machine;
+  return [
+    ['Machine', `${machine.cpus}, ${machine.memoryGiB} GiB, ${machine.system}`],
+    [
+      'Disk',
+      `${machine.fileSystem}; write + fdatasync p50 ${numberText(fsyncMs.p50)} ms, p99 ${numberText(fsyncMs.p99)} ms`,
+    ],
+    ['Load', `${numberText(load.before)} processes before, ${numberText(load.after)} after`],
+    ['Node', machine.node],
+    ...Object.entries(machine.peers),
+  ];
+}
+
+/** What was not measured, so that nobody takes it for good. */
+export function skippedText({ measure, what, why }: Skipped): string {
+  return `NOT MEASURED: ${measure}, ${what}: ${why}`;
 }
 
 function withUnit(value: number, unit: string): string {

@@ -13,6 +13,13 @@ export interface Running extends AsyncDisposable {
   readonly end: (signal: NodeJS.Signals) => Promise<void>;
 }
 
+const started = new Set<ChildProcess>();
+
+/** Ends at once all that still runs. */
+export function killAll(): void {
+  for (const child of started) child.kill('SIGKILL');
+}
+
 /** Starts a program. It gets a SIGTERM at its disposal. */
 export function start(
   command: string,
@@ -39,6 +46,8 @@ export function running(child: ChildProcess): Running {
     child.kill(signal);
     await ended;
   };
+  started.add(child);
+  void ended.then(() => started.delete(child));
   return { child, pid, errors: () => errors, end, [Symbol.asyncDispose]: () => end('SIGTERM') };
 }
 
