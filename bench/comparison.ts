@@ -49,6 +49,12 @@ export function judge({ entries }: Comparison, target: Target): Verdict {
   return { target, measured: spread, isMet };
 }
 
+/** Each entry's ratio to the first one, by repetition; nothing where both do not have as many. */
+export function ratioToFirst({ entries: [first] }: Comparison, { values }: Entry): Spread | null {
+  if (first === undefined || first.values.length !== values.length) return null;
+  return spreadOf(values.map((value, at) => value / (first.values[at] ?? Number.NaN)));
+}
+
 function valuesFor(target: Target, entries: readonly Entry[]): number[] | null {
   const valuesOf = (name: string): readonly number[] | undefined =>
     entries.find((entry) => entry.of === name)?.values;

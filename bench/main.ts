@@ -10,6 +10,7 @@ import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Scale } from './measure.js';
 import { MEASURES } from './measures/index.js';
+import { writeDocument } from './report/document.js';
 import { comparisonText, machineText, skippedText } from './report/text.js';
 import { runMeasures } from './run.js';
 import { killAll } from './support/processes.js';
@@ -37,6 +38,7 @@ interface Options {
   readonly quick: boolean;
   readonly json: boolean;
   readonly only: readonly string[];
+  readonly write?: string;
   readonly dir: string;
   readonly repetitions?: number;
   readonly seconds?: number;
@@ -55,6 +57,7 @@ function program(): Command {
         .choices(MEASURES.map(({ name }) => name))
         .default([], 'all'),
     )
+    .option('--write <folder>', "write tables and plots into this folder's benchmarks.md")
     .option('--dir <folder>', 'where the data go: it decides which disk is measured', tmpdir())
     .option('--repetitions <count>', 'turns of each contestant', positive)
     .option('--seconds <seconds>', 'length of a turn', positive)
@@ -86,6 +89,7 @@ async function main(options: Options): Promise<void> {
     onComparison: (comparison) => print(`\n${comparisonText(comparison)}`),
   });
   print(`\n${report.seconds} seconds in all`);
+  if (options.write !== undefined) writeDocument(resolve(options.write), report);
   if (options.json) console.log(JSON.stringify(report));
 }
 

@@ -12,7 +12,7 @@ const THREADS = 96;
 
 export const oldWay: Peer = {
   name: 'old-way',
-  title: 'file per event loop',
+  title: 'the old way',
   clientEnvironment: (disk) => ({ ...disk.environment, UV_THREADPOOL_SIZE: String(THREADS) }),
   presence: async () => ({ version: process.version }),
   serve: async (folder) => {

@@ -1,6 +1,6 @@
 /** The results of a run: what `--json` prints, and what tables and plots are made of. */
 import type { Comparison, Verdict } from '../comparison.js';
-import { judge } from '../comparison.js';
+import { judge, ratioToFirst } from '../comparison.js';
 import type { Machine } from '../machine.js';
 import type { Scale } from '../measure.js';
 import { type Spread, spreadOf } from '../statistics.js';
@@ -18,6 +18,8 @@ export interface ReportedComparison {
   readonly figures: readonly (Spread & {
     readonly of: string;
     readonly values: readonly number[];
+    /** To the first figure, repetition by repetition; null where they were not repeated alike. */
+    readonly ratio: Spread | null;
   })[];
   readonly verdicts: readonly Verdict[];
 }
@@ -37,7 +39,12 @@ export function reported(comparison: Comparison): ReportedComparison {
     name,
     title,
     unit,
-    figures: entries.map(({ of, values }) => ({ of, ...spreadOf(values), values })),
+    figures: entries.map((entry) => ({
+      of: entry.of,
+      ...spreadOf(entry.values),
+      values: entry.values,
+      ratio: ratioToFirst(comparison, entry),
+    })),
     verdicts: targets.map((target) => judge(comparison, target)),
   };
 }

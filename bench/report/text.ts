@@ -4,9 +4,16 @@ import type { Machine } from '../machine.js';
 import type { Spread } from '../statistics.js';
 import type { ReportedComparison, Skipped } from './report.js';
 
+const RATIO_WIDTH = 8;
+
 /** A figure with its unit, and between which values the repetitions lay. */
-export function figureText({ median, low, high }: Spread, unit: string): string {
-  return `${withUnit(median, unit)} (${numberText(low)}–${numberText(high)})`;
+export function figureText(figure: Spread, unit: string): string {
+  return `${withUnit(figure.median, unit)} (${rangeText(figure)})`;
+}
+
+/** A ratio to the first figure. */
+export function ratioText(ratio: Spread | null): string {
+  return ratio === null ? '' : `${numberText(ratio.median)} ×`;
 }
 
 /** What was asked for, as in "≤ 1.5 × Redis Streams". */
@@ -25,11 +32,10 @@ export function targetText({ against, by, bound, limit }: Target, unit: string):
 /** What was measured beside a target, and whether that meets it. */
 export function verdictText({ target, measured, isMet }: Verdict, unit: string): string {
   if (measured === null) return 'not measured';
-  const { median, low, high } = measured;
-  const spread = `(${numberText(low)}–${numberText(high)})`;
+  const { median } = measured;
   const sign = target.by === 'difference' && median >= 0 ? '+' : '';
   const value = `${sign}${target.by === 'ratio' ? `${numberText(median)} ×` : withUnit(median, unit)}`;
-  return `${value} ${spread}, ${isMet === true ? 'met' : 'missed'}`;
+  return `${value} (${rangeText(measured)}), ${isMet === true ? 'met' : 'missed'}`;
 }
 
 /** A comparison for a terminal: the ratios first. */
@@ -40,8 +46,10 @@ export function comparisonText({ title, unit, figures, verdicts }: ReportedCompa
     lines.push(`  ${verdictText(verdict, unit)}: ${target}`);
   }
   const width = Math.max(...figures.map(({ of }) => of.length));
-  for (const figure of figures)
-    lines.push(`    ${figure.of.padEnd(width)}  ${figureText(figure, unit)}`);
+  for (const figure of figures) {
+    const ratio = ratioText(figure.ratio).padStart(RATIO_WIDTH);
+    lines.push(`    ${figure.of.padEnd(width)}  ${ratio}  ${figureText(figure, unit)}`);
+  }
   return lines.join('\n');
 }
 
@@ -74,6 +82,10 @@ export function skippedText({ measure, what, why }: Skipped): string {
 
 function withUnit(value: number, unit: string): string {
   return unit.startsWith('/') ? `${numberText(value)}${unit}` : `${numberText(value)} ${unit}`;
+}
+
+function rangeText({ low, high }: Spread): string {
+  return `${numberText(low)}–${numberText(high)}`;
 }
 
 /** Three digits, and no more zeros than they need. */
