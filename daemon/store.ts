@@ -164,6 +164,7 @@ export class Store {
         directories: checkpoints.directorySyncs + this.table.counts.directorySyncs,
       },
       checkpoints: checkpoints.checkpoints,
+      lastCheckpoint: checkpoints.last,
       openStreams: this.table.openStreams,
       subscriptions: this.hub.subscriptions,
       pushed: { ...this.hub.counts },

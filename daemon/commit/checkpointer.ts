@@ -48,16 +48,23 @@ export interface CheckpointerOptions {
   readonly onFatal: (failure: Failure) => void;
 }
 
-/** Counts of what checkpoints synced. */
+/** Counts of what checkpoints synced, and when the last one was. */
 export interface CheckpointCounts {
   checkpoints: number;
   fileSyncs: number;
   directorySyncs: number;
+  /** Its beginning and end, in milliseconds since 1970. */
+  last: { readonly began: number; readonly ended: number } | null;
 }
 
 /** Runs checkpoints, one at a time. */
 export class Checkpointer {
-  readonly counts: CheckpointCounts = { checkpoints: 0, fileSyncs: 0, directorySyncs: 0 };
+  readonly counts: CheckpointCounts = {
+    checkpoints: 0,
+    fileSyncs: 0,
+    directorySyncs: 0,
+    last: null,
+  };
   readonly #options: CheckpointerOptions;
   #end: CatalogEnd;
   #bytesWhenReplaced: number;
@@ -122,6 +129,7 @@ export class Checkpointer {
     this.close();
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
     await committer.finished();
+    const began = Date.now();
     // From here to the task everything is one instant: what is committed now is what is covered.
     this.#options.refreshCatalog();
     retries.forgetOld(Date.now());
@@ -171,7 +179,7 @@ export class Checkpointer {
       else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
       return result.failure;
     }
-    this.#done(result.value);
+    this.#done(result.value, began);
     files.synced(dirty, Date.now());
     this.#trash = this.#trash.filter((one) => !trash.includes(one));
     this.#logBytesAtLast = logBytes;
@@ -180,11 +188,12 @@ export class Checkpointer {
     return await this.#trimLog(covered);
   }
 
-  #done({ end, replaced, fileSyncs, directorySyncs }: CheckpointDone): void {
+  #done({ end, replaced, fileSyncs, directorySyncs }: CheckpointDone, began: number): void {
     this.#end = end;
     this.#isCurrent = true;
     if (replaced) this.#bytesWhenReplaced = end.cursor;
     this.counts.checkpoints += 1;
+    this.counts.last = { began, ended: Date.now() };
     this.counts.fileSyncs += fileSyncs;
     this.counts.directorySyncs += directorySyncs;
   }
