@@ -11,7 +11,7 @@ import type { Logger } from 'pino';
 import { FormatVersionError, LogCorruptError, StorageFailedError } from '../shared/errors.js';
 import { sizeLimits } from '../shared/limits.js';
 import { Lane } from './commit/lanes.js';
-import { type CheckedConfig, checkConfig, type DaemonConfig, folderMode } from './config.js';
+import { checkConfig, folderMode } from './config.js';
 import {
   checkFormat,
   prepareDirectory,
@@ -23,6 +23,7 @@ import { type DirectoryLock, lockDirectory } from './directory-lock.js';
 import { createLogger } from './logger.js';
 import type { Recovered, RecoveryTask } from './recovery/recover.js';
 import { Listener } from './server/listener.js';
+import type { CheckedConfig, DaemonConfig } from './settings.js';
 import { type Layout, layoutOf } from './storage/layout.js';
 import { Store } from './store.js';
 import { packageVersion } from './version.js';

@@ -5,7 +5,7 @@
  * @module
  */
 import { destination, type Logger, pino } from 'pino';
-import type { CheckedConfig } from './config.js';
+import type { CheckedConfig } from './settings.js';
 
 export function createLogger(level: CheckedConfig['logLevel']): Logger {
   return pino({ level, base: { pid: process.pid } }, destination({ fd: 1, sync: true }));

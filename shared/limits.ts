@@ -9,6 +9,8 @@ const MIB = 1024 * KIB;
 
 /** Largest JSON text of one event, in bytes, unless configured otherwise. */
 export const EVENT_BYTES_DEFAULT: number = 16 * MIB;
+/** Smallest value that the event limit can be configured to, in bytes. */
+export const EVENT_BYTES_FLOOR: number = 1 * KIB;
 /** Largest value that the event limit can be configured to, in bytes. */
 export const EVENT_BYTES_CEILING: number = 64 * MIB;
 /** Most events in one batch. */
@@ -164,9 +166,9 @@ export function sizeLimits(
       `segment bytes must be from ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_MAX}, got ${segmentBytes}`,
     );
   }
-  if (eventBytes < KIB || eventBytes > EVENT_BYTES_CEILING) {
+  if (eventBytes < EVENT_BYTES_FLOOR || eventBytes > EVENT_BYTES_CEILING) {
     throw new RangeError(
-      `event bytes must be from ${KIB} to ${EVENT_BYTES_CEILING}, got ${eventBytes}`,
+      `event bytes must be from ${EVENT_BYTES_FLOOR} to ${EVENT_BYTES_CEILING}, got ${eventBytes}`,
     );
   }
   const commitBytesMax = Math.min(COMMIT_BYTES_DEFAULT, segmentBytes / SEGMENT_COMMITS_MIN);
