@@ -12,6 +12,7 @@ const EXAMPLES = `
 Examples:
   eventlogd start                                   # on ./data
   eventlogd start --dir /srv/journals --log-level warn
+  eventlogd start --http 127.0.0.1:9464             # /healthz, /readyz, /metrics
   eventlogd start --dir /srv/journals --socket /run/eventlogd/e.sock --socket-mode 0660
 
 Signals: SIGTERM and SIGINT drain: accepted appends are answered, then it stops with 0.
@@ -44,13 +45,14 @@ async function start(options: CommonOptions): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
-function announce({ dir, socketPath }: Daemon, json: boolean, isNamed: boolean): void {
+function announce({ dir, socketPath, httpUrl }: Daemon, json: boolean, isNamed: boolean): void {
   if (json) {
-    console.log(JSON.stringify({ listening: socketPath, dir, pid: process.pid }));
+    console.log(JSON.stringify({ listening: socketPath, dir, http: httpUrl, pid: process.pid }));
     return;
   }
   const flag = isNamed ? ` --dir ${shellQuoted(dir)}` : '';
   console.log(`eventlogd listens on ${socketPath} for ${dir} (process ${process.pid})`);
+  if (httpUrl !== null) console.log(`metrics and health: ${httpUrl}/metrics, /healthz, /readyz`);
   console.log(
     `try: echo '{"event":"submitted","content":"hi"}' | npx eventlog append turns s1 --json${flag}`,
   );
