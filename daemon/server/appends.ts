@@ -175,6 +175,7 @@ export class Appends {
           events,
           conditions,
           bytes: bytesOf(events),
+          takenMs: performance.now(),
           settle: { resolve, reject },
         });
       });

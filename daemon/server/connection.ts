@@ -39,7 +39,7 @@ import type { ServerContext } from './context.js';
 import { ClientGone, Outbox } from './outbox.js';
 import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
-import { Subscriptions } from './subscriptions.js';
+import { type SubscriptionCounts, Subscriptions } from './subscriptions.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -90,6 +90,11 @@ export class Connection {
     // A connection that breaks ends like one that closes.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
+  }
+
+  /** Adds its subscriptions to the counts. */
+  countSubscriptions(states: SubscriptionCounts): void {
+    this.#subscriptions.count(states);
   }
 
   /** Refuses new calls and resolves when all that were accepted are answered and sent. */
@@ -286,7 +291,10 @@ export class Connection {
 
   #refuse(id: number, error: unknown): void {
     if (error instanceof ClientGone) return;
-    this.#outbox.send({ id, error: wireError(error, this.#options.onProblem) });
+    const { context, onProblem } = this.#options;
+    const wire = wireError(error, onProblem);
+    context.refusals.set(wire.code, (context.refusals.get(wire.code) ?? 0) + 1);
+    this.#outbox.send({ id, error: wire });
   }
 
   #release(bytes: number): void {

@@ -30,7 +30,7 @@ import {
   encodeRemoval,
   PushWriter,
 } from './push-writer.js';
-import type { Subscriber } from './subscriber.js';
+import type { Subscriber, SubscriptionState } from './subscriber.js';
 
 /** The commit log as a subscription reads it. */
 export interface PositionSource {
@@ -52,8 +52,7 @@ export interface LogSubscriptionOptions {
   readonly source: () => PositionSource;
 }
 
-/** As for a stream's subscription. */
-type State = 'opening' | 'behind' | 'starved' | 'live' | 'ended';
+type State = SubscriptionState | 'ended';
 
 /** A subscription to everything. */
 export class LogSubscription implements LogFollower, PageReader {
@@ -71,6 +70,10 @@ export class LogSubscription implements LogFollower, PageReader {
     this.#position = afterPosition ?? source().frontier;
     this.#credit = subscriber.credit;
     this.#writer = new PushWriter(subscriber.sink, subscriber.number, hub.counts);
+  }
+
+  get state(): State {
+    return this.#state;
   }
 
   /**

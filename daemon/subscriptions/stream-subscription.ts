@@ -29,7 +29,7 @@ import type { StreamTable } from '../streams/stream-table.js';
 import type { CatchUp, PageReader } from './catch-up.js';
 import type { Hub, StreamFollower } from './hub.js';
 import { encodeEvent, PushWriter } from './push-writer.js';
-import type { Subscriber } from './subscriber.js';
+import type { Subscriber, SubscriptionState } from './subscriber.js';
 
 /** What a subscription to a stream asks for. */
 export interface StreamSubscriptionOptions {
@@ -43,11 +43,7 @@ export interface StreamSubscriptionOptions {
   readonly files: FileTable;
 }
 
-/**
- * `behind`: waits for its turn or reads a page; `starved`: has no credit; `live`: gets what is
- * committed.
- */
-type State = 'opening' | 'behind' | 'starved' | 'live' | 'ended';
+type State = SubscriptionState | 'ended';
 
 /** Rows of old lines without a usable seq have seq 0: only what is below it is before them. */
 const BEFORE_ALL = -1;
@@ -72,6 +68,10 @@ export class StreamSubscription implements StreamFollower, PageReader {
     this.#options = options;
     this.#credit = subscriber.credit;
     this.#writer = new PushWriter(subscriber.sink, subscriber.number, hub.counts);
+  }
+
+  get state(): State {
+    return this.#state;
   }
 
   /**
