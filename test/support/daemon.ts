@@ -151,8 +151,8 @@ async function accepts(path: string): Promise<boolean> {
   });
 }
 
-/** The memory that the daemon takes now, in bytes. */
-export async function residentBytes(daemon: DaemonProcess): Promise<number> {
+/** The memory that the daemon, or another process, takes now, in bytes. */
+export async function residentBytes(daemon: Pick<DaemonProcess, 'process'>): Promise<number> {
   const status = await readFile(`/proc/${daemon.process.pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }
