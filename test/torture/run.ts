@@ -15,9 +15,9 @@ import { Stage } from './stage.js';
 const FINALE_MS = 4_000;
 const ACT_MS_MIN = 3_000;
 /** What ends by itself may take so long. */
-const END_MS = 1_000;
+const END_MS = 4_000;
 /** Past the end by so much a run is stopped where it is. */
-const OVERTIME_MS = 8_500;
+const OVERTIME_MS = 6_000;
 
 export interface RunOptions {
   readonly seed: number;
@@ -83,7 +83,7 @@ export class Run {
     const folder = join(this.#folder, `act-${act.number}`);
     mkdirSync(folder);
     const ends = new Ends();
-    const stage = new Stage(ends, folder, act);
+    const stage = await Stage.make(ends, folder, act);
     const watch = new AbortController();
     const overtime = delay(this.#left() + OVERTIME_MS, undefined, { signal: watch.signal }).then(
       () => stage.ledger.find('time', `the run did not end: ${stage.doing}`),
