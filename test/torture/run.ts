@@ -11,13 +11,13 @@ import { type Act, planOf } from './plan.js';
 import type { RunReport } from './report.js';
 import { Stage } from './stage.js';
 
-/** The end of an act may take so long; an act that has less to begin with is not begun. */
-const FINALE_MS = 4_000;
-const ACT_MS_MIN = 3_000;
+/** The end of an act takes this at least, and on a busy machine about as long as the longest step. */
+const FINALE_MS = 3_000;
+const FINALE_STEPS = 1.2;
 /** What ends by itself may take so long. */
 const END_MS = 4_000;
 /** Past the end by so much a run is stopped where it is. */
-const OVERTIME_MS = 6_000;
+const OVERTIME_MS = 7_000;
 
 export interface RunOptions {
   readonly seed: number;
@@ -48,6 +48,8 @@ export class Run {
   readonly #began = performance.now();
   readonly #deadline: number;
   readonly #findings: Finding[] = [];
+  /** How long a step has taken at most. */
+  #longestMs = 0;
   readonly #faults: Record<string, number> = {};
   readonly #skipped: Record<string, number> = {};
   #sums = { acts: 0, requests: 0, acknowledged: 0, refused: 0, unknown: 0, recoveries: 0 };
@@ -62,7 +64,7 @@ export class Run {
   async run(): Promise<RunReport> {
     const { seed, minutes, keep } = this.#options;
     for (const act of planOf(seed, minutes)) {
-      if (this.#sums.acts > 0 && this.#left() < FINALE_MS + ACT_MS_MIN) break;
+      if (this.#sums.acts > 0 && !this.#hasTimeFor(0)) break;
       await this.#perform(act);
       if (this.#findings.length > 0) break;
     }
@@ -104,12 +106,13 @@ export class Run {
   }
 
   async #play(stage: Stage): Promise<void> {
-    await stage.open();
+    await this.#timed(() => stage.open());
     for (const { waitMs, fault } of stage.act.steps) {
-      if (this.#left() < FINALE_MS + waitMs) break;
+      const pauseMs = 'ms' in fault ? fault.ms : 0;
+      if (!this.#hasTimeFor(waitMs + pauseMs)) break;
       await delay(waitMs);
       stage.note('fault', fault);
-      const done = await doFault(stage, fault);
+      const done = await this.#timed(() => doFault(stage, fault), pauseMs);
       const counts = done === 'done' ? this.#faults : this.#skipped;
       counts[fault.kind] = (counts[fault.kind] ?? 0) + 1;
       if (stage.ledger.findings.length > 0) return;
@@ -128,6 +131,23 @@ export class Run {
       recoveries: this.#sums.recoveries + recoveries,
     };
     this.#findings.push(...ledger.findings);
+  }
+
+  /** Whether another step can be begun, with time left for the end. */
+  #hasTimeFor(waitMs: number): boolean {
+    const finaleMs = Math.max(FINALE_MS, FINALE_STEPS * this.#longestMs);
+    return this.#left() > waitMs + this.#longestMs + finaleMs;
+  }
+
+  /** @param pauseMs how much of the step is waiting */
+  async #timed<T>(step: () => Promise<T>, pauseMs = 0): Promise<T> {
+    const began = performance.now();
+    try {
+      return await step();
+    } finally {
+      const ms = performance.now() - began - pauseMs;
+      this.#longestMs = Math.max(this.#longestMs, ms);
+    }
   }
 
   #left(): number {
