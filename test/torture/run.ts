@@ -27,7 +27,7 @@ export interface RunOptions {
 }
 
 /** Ends what it was told of, the last first. */
-export class Ends implements Scope {
+class Ends implements Scope {
   readonly #ends: (() => unknown)[] = [];
 
   teardown(end: () => unknown): void {
@@ -48,6 +48,7 @@ export class Run {
   readonly #began = performance.now();
   readonly #deadline: number;
   readonly #findings: Finding[] = [];
+  readonly #ends = new Ends();
   /** How long a step has taken at most. */
   #longestMs = 0;
   readonly #faults: Record<string, number> = {};
@@ -58,6 +59,11 @@ export class Run {
     this.#options = options;
     this.#deadline = this.#began + options.minutes * 60_000;
     this.#folder = mkdtempSync(join(tmpdir(), `el-torture-${options.seed}-`));
+  }
+
+  /** Ends all processes and disks of the act that is played. */
+  async abort(): Promise<void> {
+    await this.#ends.close();
   }
 
   /** Does as many acts as the time allows, until one has findings. */
@@ -84,7 +90,7 @@ export class Run {
   async #perform(act: Act): Promise<void> {
     const folder = join(this.#folder, `act-${act.number}`);
     mkdirSync(folder);
-    const ends = new Ends();
+    const ends = this.#ends;
     const stage = await Stage.make(ends, folder, act);
     const watch = new AbortController();
     const overtime = delay(this.#left() + OVERTIME_MS, undefined, { signal: watch.signal }).then(
