@@ -26,6 +26,11 @@ export class AnswerWriter {
     this.#id = id;
   }
 
+  /** Resolves when the client has taken most of what was sent; rejects when it is gone. */
+  async ready(): Promise<void> {
+    await this.#sink.drained();
+  }
+
   /** Adds a row; waits where the client is slow. */
   async row(row: WireRow): Promise<void> {
     const { text } = row;

@@ -37,6 +37,15 @@ export interface StreamTableOptions extends LoaderOptions {
   readonly checkpoint: () => Promise<unknown>;
 }
 
+/** Sums over the open streams. */
+export interface OpenStreamTotals {
+  readonly open: number;
+  /** Memory of indexes and turn states, roughly. */
+  readonly bytes: number;
+  readonly fenced: number;
+  readonly malformedLines: number;
+}
+
 /** The open streams. */
 export class StreamTable implements StreamSource {
   readonly #options: StreamTableOptions;
@@ -81,13 +90,25 @@ export class StreamTable implements StreamSource {
     this.#committer = committer;
   }
 
-  /** The fsyncs that made foreign content durable, and how often streams were read. */
+  /** The fsyncs that made foreign content durable, and how often streams were read, and read anew. */
   get counts(): Loader['counts'] {
     return this.#loader.counts;
   }
 
   get openStreams(): number {
     return this.#active.size + this.#idle.size;
+  }
+
+  /** What the open streams take and hold. */
+  totals(): OpenStreamTotals {
+    const totals = { open: 0, bytes: 0, fenced: 0, malformedLines: 0 };
+    for (const { bytes, fence, damage } of this.inUse()) {
+      totals.open += 1;
+      totals.bytes += bytes;
+      totals.malformedLines += damage.length;
+      if (fence !== null) totals.fenced += 1;
+    }
+    return totals;
   }
 
   /** The stream if it is open, without touching it. */
@@ -237,6 +258,7 @@ export class StreamTable implements StreamSource {
       stream.reloadsNext = true;
       return;
     }
+    this.counts.reloads += 1;
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });

@@ -46,6 +46,8 @@ export interface DaemonOptions {
   readonly through?: readonly string[];
   /** Put into its environment, beside what the test's holds. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The `main.js` of another build. */
+  readonly program?: string;
 }
 
 /**
@@ -93,7 +95,7 @@ export async function startDaemonProcess(
   const [command = process.execPath, ...rest] = [
     ...(options.through ?? []),
     process.execPath,
-    PROGRAM,
+    options.program ?? PROGRAM,
     'start',
     '--dir',
     dir,
@@ -147,4 +149,10 @@ async function accepts(path: string): Promise<boolean> {
     });
     socket.once('error', () => resolve(false));
   });
+}
+
+/** The memory that the daemon, or another process, takes now, in bytes. */
+export async function residentBytes(daemon: Pick<DaemonProcess, 'process'>): Promise<number> {
+  const status = await readFile(`/proc/${daemon.process.pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }
