@@ -47,6 +47,12 @@ export interface CheckpointerOptions {
   /** Brings the catalog up to date with the streams in memory. */
   readonly refreshCatalog: () => void;
   readonly onFatal: (failure: Failure) => void;
+  /** Told of each checkpoint that is durable. */
+  readonly onDone: (facts: {
+    readonly tookMs: number;
+    readonly fileSyncs: number;
+    readonly directorySyncs: number;
+  }) => void;
   /** Told of a sync that took long. */
   readonly onSlowSync: (path: string, tookMs: number) => void;
 }
@@ -209,6 +215,7 @@ export class Checkpointer {
 
   #done({ end, replaced, fileSyncs, directorySyncs, slow }: CheckpointDone, tookMs: number): void {
     for (const { path, ms } of slow) this.#options.onSlowSync(path, ms);
+    this.#options.onDone({ tookMs, fileSyncs, directorySyncs });
     this.counts.seconds.record(tookMs / 1000);
     this.#end = end;
     this.#isCurrent = true;
