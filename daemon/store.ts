@@ -6,7 +6,7 @@
  */
 import type { Logger } from 'pino';
 import { type SizeLimits, WATCHED_FILES_MAX } from '../shared/limits.js';
-import { Checkpointer } from './commit/checkpointer.js';
+import { type CheckpointCounts, Checkpointer } from './commit/checkpointer.js';
 import type { CommitCounts } from './commit/commit-counts.js';
 import { Committer } from './commit/committer.js';
 import { Lane } from './commit/lanes.js';
@@ -65,6 +65,7 @@ export interface StoreMeasures {
     readonly ageMs: number;
     /** Bytes of the log that a recovery would have to carry out. */
     readonly uncoveredBytes: number;
+    readonly last: CheckpointCounts['last'];
   };
   /** How often streams were read from their files, and read anew for a change of others. */
   readonly loads: number;
@@ -192,6 +193,7 @@ export class Store {
         seconds: checkpoints.seconds,
         ageMs,
         uncoveredBytes,
+        last: checkpoints.last,
       },
       loads: loads.loads,
       reloads: loads.reloads,

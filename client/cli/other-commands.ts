@@ -4,7 +4,7 @@
  * @module
  */
 import type { Command } from 'commander';
-import { textOf } from './event-table.js';
+import { jsonTextOf } from '../records.js';
 import { addExamples, parseLimit } from './options.js';
 import { showValue } from './output.js';
 import { runCommand, type Session } from './session.js';
@@ -32,10 +32,10 @@ async function writeStates({ log, output }: Session, sessionId: string): Promise
   const { states, collisions } = await log.turns.states(sessionId);
   if (output.format === 'ndjson') {
     for (const [turnId, event] of Object.entries(states)) {
-      await output.line(`{"turnId":${JSON.stringify(turnId)},"state":${textOf(event)}}`);
+      await output.line(`{"turnId":${JSON.stringify(turnId)},"state":${jsonTextOf(event)}}`);
     }
     for (const { turnId, events } of collisions) {
-      const texts = events.map(textOf).join(',');
+      const texts = events.map(jsonTextOf).join(',');
       await output.line(`{"turnId":${JSON.stringify(turnId)},"collision":[${texts}]}`);
     }
     return;
@@ -73,8 +73,8 @@ async function writePending(
   if (output.format === 'ndjson') {
     for (const turn of pending) {
       const ids = `"sessionId":${JSON.stringify(turn.sessionId)},"turnId":${JSON.stringify(turn.turnId)}`;
-      const submitted = turn.submitted === null ? 'null' : textOf(turn.submitted);
-      await output.line(`{${ids},"submitted":${submitted},"latest":${textOf(turn.latest)}}`);
+      const submitted = turn.submitted === null ? 'null' : jsonTextOf(turn.submitted);
+      await output.line(`{${ids},"submitted":${submitted},"latest":${jsonTextOf(turn.latest)}}`);
     }
     return;
   }

@@ -57,11 +57,13 @@ export interface CheckpointerOptions {
   readonly onSlowSync: (path: string, tookMs: number) => void;
 }
 
-/** Counts of what checkpoints synced. */
+/** Counts of what checkpoints synced, and when the last one was. */
 export interface CheckpointCounts {
   checkpoints: number;
   fileSyncs: number;
   directorySyncs: number;
+  /** Its beginning and end, in milliseconds since 1970. */
+  last: { readonly began: number; readonly ended: number } | null;
   readonly seconds: Distribution;
 }
 
@@ -71,6 +73,7 @@ export class Checkpointer {
     checkpoints: 0,
     fileSyncs: 0,
     directorySyncs: 0,
+    last: null,
     seconds: new Distribution(SECONDS),
   };
   readonly #options: CheckpointerOptions;
@@ -152,10 +155,10 @@ export class Checkpointer {
     this.close();
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
     await committer.finished();
+    const began = Date.now();
     // From here to the task everything is one instant: what is committed now is what is covered.
     this.#options.refreshCatalog();
     retries.forgetOld(Date.now());
-    const beganMs = performance.now();
     this.#laterSinceMs = null;
     const covered = committer.frontier;
     const logBytes = log.bytesWritten;
@@ -203,7 +206,7 @@ export class Checkpointer {
       else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
       return result.failure;
     }
-    this.#done(result.value, performance.now() - beganMs);
+    this.#done(result.value, began);
     this.#uncoveredSinceMs = this.#laterSinceMs;
     files.synced(dirty, Date.now());
     this.#trash = this.#trash.filter((one) => !trash.includes(one));
@@ -213,16 +216,18 @@ export class Checkpointer {
     return await this.#trimLog(covered);
   }
 
-  #done({ end, replaced, fileSyncs, directorySyncs, slow }: CheckpointDone, tookMs: number): void {
+  #done({ end, replaced, fileSyncs, directorySyncs, slow }: CheckpointDone, began: number): void {
     for (const { path, ms } of slow) this.#options.onSlowSync(path, ms);
-    this.#options.onDone({ tookMs, fileSyncs, directorySyncs });
-    this.counts.seconds.record(tookMs / 1000);
     this.#end = end;
     this.#isCurrent = true;
     if (replaced) this.#bytesWhenReplaced = end.cursor;
     this.counts.checkpoints += 1;
+    const ended = Date.now();
+    this.counts.last = { began, ended };
+    this.counts.seconds.record((ended - began) / 1000);
     this.counts.fileSyncs += fileSyncs;
     this.counts.directorySyncs += directorySyncs;
+    this.#options.onDone({ tookMs: ended - began, fileSyncs, directorySyncs });
   }
 
   /** Deletes the oldest segments that nothing needs, beyond what is retained. */

@@ -56,6 +56,7 @@ export function statsOf({ store, status, connections }: Measures): object {
     commits: commit.commits,
     fsyncs,
     checkpoints: checkpoint.count,
+    lastCheckpoint: checkpoint.last,
     openStreams: open.open,
     subscriptions: rest.subscriptions,
     pushed: rest.pushed,

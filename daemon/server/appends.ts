@@ -5,10 +5,11 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { EventTooLargeError, InvalidIdError } from '../../shared/errors.js';
+import { EventTooLargeError, InvalidIdError, OverloadedError } from '../../shared/errors.js';
 import { describeIdProblem, type IdKind, isId, isNewId } from '../../shared/ids.js';
 import { type JsonScan, scanObject } from '../../shared/json-scan.js';
 import {
+  CLIENT_NUMBERS_MAX,
   INLINE_VALIDATION_BYTES_MAX,
   JSON_DEPTH_MAX,
   JSON_MEMBERS_MAX,
@@ -247,10 +248,16 @@ export class Appends {
     };
   }
 
-  #identity({ number, lowest }: { number?: number; lowest?: number }): Identity | null {
-    return number === undefined
-      ? null
-      : { clientId: this.#clientId, number, lowest: lowest ?? number };
+  #identity(request: { number?: number; lowest?: number }): Identity | null {
+    const { number, lowest = number } = request;
+    if (number === undefined || lowest === undefined) return null;
+    // All results from the lowest number on are kept.
+    if (number - lowest >= CLIENT_NUMBERS_MAX) {
+      throw new OverloadedError(
+        `number ${number} lies ${CLIENT_NUMBERS_MAX} or more above ${lowest}, whose answer is still awaited; wait for that`,
+      );
+    }
+    return { clientId: this.#clientId, number, lowest };
   }
 }
 

@@ -123,7 +123,7 @@ export class LogSubscription implements LogFollower, PageReader {
 
   committed(batch: PublishedBatch): void {
     if (this.#state !== 'live') return;
-    const { journal, hub } = this.#options;
+    const { journal, hub, subscriber } = this.#options;
     for (const one of inOrder(batch)) {
       if (journal !== null && journalOf(one) !== journal) continue;
       if (!this.#canSend()) {
@@ -133,9 +133,11 @@ export class LogSubscription implements LogFollower, PageReader {
       this.#send('line' in one ? liveRow(hub, one) : encodeRemoval(one), one.position);
     }
     this.#writer.flush();
-    const isSkipping = this.#position !== batch.lastPosition;
+    if (this.#position === batch.lastPosition) return;
+    // One who does not read is told of what was left out later, and once.
+    if (!subscriber.sink.hasRoom) return this.#goOn();
     this.#position = batch.lastPosition;
-    if (isSkipping) this.#progress({});
+    this.#progress({});
   }
 
   async page(): Promise<void> {

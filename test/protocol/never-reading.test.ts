@@ -113,3 +113,36 @@ withProc(`requests and pings of a client that never reads their answers${without
   const growth = (await residentBytes(daemon)) - before;
   t.true(growth < GROWTH_MAX, `${growth} bytes`);
 });
+
+test('what a filter leaves out is not told again and again to one who does not read', async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const log = await connect({ dir: daemon.dir });
+  t.teardown(() => log.close());
+  const wire = await greeted(t, daemon);
+  const subscriptions = 400;
+  const commits = 300;
+  const about = { threadId: 't', categories: ['none'], credit: 1_000 };
+  for (let id = 1; id <= subscriptions; id += 1) {
+    wire.send({ type: 'runs.subscribe', id, subscription: id, ...about });
+  }
+  let caughtUp = 0;
+  while (caughtUp < subscriptions) if ((await wire.next())['caughtUp'] === true) caughtUp += 1;
+  wire.socket.pause();
+  for (let seq = 1; seq <= commits; seq += 1) {
+    await log.runs.put({ thread_id: 't', run_id: 'r', event_type: 'e', category: 'c' });
+  }
+  wire.socket.resume();
+  const last = new Map<unknown, number>();
+  let told = 0;
+  const isDone = (): boolean =>
+    last.size === subscriptions && [...last.values()].every((seq) => seq === commits);
+  while (!isDone()) {
+    const { subscription, cursor } = (await wire.next()) as Message & {
+      readonly cursor: { readonly seq: number };
+    };
+    t.true(cursor.seq > (last.get(subscription) ?? 0));
+    last.set(subscription, cursor.seq);
+    told += 1;
+  }
+  t.true(told < (subscriptions * commits) / 2, `${told} messages`);
+});

@@ -21,6 +21,8 @@ import { promisify } from 'node:util';
 import test, { type ExecutionContext, type Implementation } from 'ava';
 import { connect, type DaemonStats, EventLogError } from '../../client/index.js';
 import { makeFolder } from './daemon.js';
+import { FaultShim } from './fault-shim/fault-shim.js';
+import { PowerDisk } from './power-disk.js';
 
 const run = promisify(execFile);
 const RETRY_MS = 20;
@@ -28,7 +30,15 @@ const PATIENCE_MS = 20_000;
 const TRACER_STUCK_MS = 1_000;
 const PAGE_BYTES = 4096;
 
-type Need = 'root' | 'mount' | 'prlimit' | 'strace' | 'setpriv' | 'chattr';
+type Need =
+  | 'root'
+  | 'mount'
+  | 'prlimit'
+  | 'strace'
+  | 'setpriv'
+  | 'chattr'
+  | 'fault shim'
+  | 'power disk';
 
 /** Declares a test that needs these; without one it is skipped and its title says why. */
 export function testWith(needs: readonly Need[], title: string, body: Implementation<[]>): void {
@@ -40,6 +50,8 @@ export function testWith(needs: readonly Need[], title: string, body: Implementa
 function isThere(need: Need): boolean {
   if (need === 'root') return process.getuid?.() === 0;
   if (need === 'chattr') return hasImmutableFiles();
+  if (need === 'fault shim') return FaultShim.absence() === null;
+  if (need === 'power disk') return PowerDisk.absence() === null;
   return process.platform === 'linux' && spawnSync(need, ['--version']).error === undefined;
 }
 
@@ -65,6 +77,13 @@ export async function mountSmall(
   // Lazily, for a daemon that a failed test left behind may still have its folder open.
   t.teardown(() => run('umount', ['-l', folder]));
   return folder;
+}
+
+/** A disk that can lose power; it goes with the test. */
+export async function powerDisk(t: ExecutionContext, bytes: number): Promise<PowerDisk> {
+  const disk = await PowerDisk.make(await makeFolder(t), bytes);
+  t.teardown(() => disk.remove());
+  return disk;
 }
 
 /** A small file system in a folder with a short path. */
@@ -144,7 +163,7 @@ export async function injectFault(
 
 /** Asks again until the answer is accepted. A deadline ends a test that would wait for ever. */
 export async function eventually<T>(
-  ask: () => Promise<T>,
+  ask: () => T | Promise<T>,
   accepts: (answer: T) => boolean,
 ): Promise<T> {
   const deadline = Date.now() + PATIENCE_MS;
