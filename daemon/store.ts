@@ -300,6 +300,7 @@ export class Store {
       trash: recovered.trash,
       refreshCatalog: () => this.table.refreshCatalog(),
       onFatal,
+      onDone: (facts) => this.#options.logger.debug(facts, 'checkpoint'),
       onSlowSync: (path, tookMs) => this.#warnOfSlowSync(path, tookMs),
     });
   }

@@ -1,5 +1,5 @@
 /**
- * `eventlog states`, `pending`, `list`, `delete` and `status`.
+ * `eventlog states`, `pending`, `list` and `delete`.
  *
  * @module
  */
@@ -15,7 +15,6 @@ export function addOtherCommands(program: Command): void {
   addPending(program);
   addList(program);
   addDelete(program);
-  addStatus(program);
 }
 
 function addStates(program: Command): void {
@@ -153,20 +152,4 @@ function addDelete(program: Command): void {
 async function writeDeleted({ output }: Session, deleted: number, ids: object): Promise<void> {
   if (output.format === 'ndjson') await output.line(JSON.stringify({ ...ids, deleted }));
   else await output.line(`deleted ${deleted} events`);
-}
-
-function addStatus(program: Command): void {
-  const status = program.command('status').description("show the daemon's counters and state");
-  addExamples(status, ['eventlog status', 'eventlog status --json']);
-  status.action(async () => {
-    await runCommand(status, async ({ log, output }) => {
-      const stats = await log.stats();
-      if (output.format === 'ndjson') {
-        await output.line(JSON.stringify(stats));
-      } else {
-        const rows = Object.entries(stats).map(([name, value]) => [name, showValue(value)]);
-        await output.table(['what', 'value'], rows);
-      }
-    });
-  });
 }

@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { type Daemon, startDaemon } from '../daemon.js';
 import { EXIT } from './exit-codes.js';
 import { type CommonOptions, configOf, withDaemonOptions } from './options.js';
+import { reportToPm2, tellParent } from './pm2.js';
 
 const EXAMPLES = `
 Examples:
@@ -15,7 +16,7 @@ Examples:
   eventlogd start --http 127.0.0.1:9464             # /healthz, /readyz, /metrics
   eventlogd start --dir /srv/journals --socket /run/eventlogd/e.sock --socket-mode 0660
 
-Signals: SIGTERM and SIGINT drain: accepted appends are answered, then it stops with 0.
+Signals: SIGTERM, SIGINT and pm2's message 'shutdown' drain: accepted appends are answered, then it stops with 0.
 Exit codes: 0 stopped; 2 usage; 65 damaged data; 74 input/output error; 78 the directory is in use.`;
 
 export function addStart(program: Command): void {
@@ -32,10 +33,15 @@ async function start(options: CommonOptions): Promise<void> {
     onStop = resolve;
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onStop);
+  // How pm2 ends a process where it has no signals, or is asked to.
+  process.on('message', (message) => {
+    if (message === 'shutdown') onStop();
+  });
   const { config, origins } = configOf(options);
   const daemon = await startDaemon(config);
   announce(daemon, options.json === true, origins.dir !== 'default');
-  process.send?.('ready');
+  tellParent('ready');
+  reportToPm2(daemon);
   void stopped.then(() => daemon.close());
   const end = await daemon.closed;
   if (end.kind === 'failed') {

@@ -47,6 +47,12 @@ export interface CheckpointerOptions {
   /** Brings the catalog up to date with the streams in memory. */
   readonly refreshCatalog: () => void;
   readonly onFatal: (failure: Failure) => void;
+  /** Told of each checkpoint that is durable. */
+  readonly onDone: (facts: {
+    readonly tookMs: number;
+    readonly fileSyncs: number;
+    readonly directorySyncs: number;
+  }) => void;
   /** Told of a sync that took long. */
   readonly onSlowSync: (path: string, tookMs: number) => void;
 }
@@ -242,6 +248,7 @@ export class Checkpointer {
     this.counts.seconds.record((ended - began) / 1000);
     this.counts.fileSyncs += fileSyncs;
     this.counts.directorySyncs += directorySyncs;
+    this.#options.onDone({ tookMs: ended - began, fileSyncs, directorySyncs });
   }
 
   /** Deletes the oldest segments that nothing needs, beyond what is retained. */
