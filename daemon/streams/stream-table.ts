@@ -39,15 +39,6 @@ export interface StreamTableOptions extends LoaderOptions {
   readonly checkpoint: () => Promise<unknown>;
 }
 
-/** Sums over the open streams. */
-export interface OpenStreamTotals {
-  readonly open: number;
-  /** Memory of indexes and turn states, roughly. */
-  readonly bytes: number;
-  readonly fenced: number;
-  readonly malformedLines: number;
-}
-
 /** The open streams. */
 export class StreamTable implements StreamSource {
   readonly #options: StreamTableOptions;
@@ -99,18 +90,6 @@ export class StreamTable implements StreamSource {
 
   get openStreams(): number {
     return this.#active.size + this.#idle.size;
-  }
-
-  /** What the open streams take and hold. */
-  totals(): OpenStreamTotals {
-    const totals = { open: 0, bytes: 0, fenced: 0, malformedLines: 0 };
-    for (const { bytes, fence, damage } of this.inUse()) {
-      totals.open += 1;
-      totals.bytes += bytes;
-      totals.malformedLines += damage.length;
-      if (fence !== null) totals.fenced += 1;
-    }
-    return totals;
   }
 
   /** The stream if it is open, without touching it. */
