@@ -59,8 +59,11 @@ class Work {
         }),
         this.#tell({ number, journal: 'runs', size: BATCH_EVENTS }, async () => {
           const events = Array.from({ length: BATCH_EVENTS }, (_, index) => ({
-            ...{ thread_id: 'thread', run_id: `r${index % 2}`, category: 'message' },
-            ...{ event_type: 'text', content: texts(index) },
+            thread_id: 'thread',
+            run_id: `r${index % 2}`,
+            event_type: 'text',
+            category: 'message',
+            content: texts(index),
           }));
           return (await this.#log.runs.putBatch(events)).map(({ seq }) => seq);
         }),
