@@ -95,6 +95,9 @@ export class Inbox<Item, Place> {
 
   progress(place: Place, isPresent: boolean): void {
     const entry = { kind: 'progress', place } as const;
+    const last = this.#entries.at(-1);
+    // However much is left out behind a row that nobody takes, it is one entry.
+    if (last?.kind === 'progress' && last !== this.#present) this.#entries.pop();
     this.#entries.push(entry);
     if (isPresent && this.#state === 'catching-up') {
       if (this.#isIterated) this.#present = entry;

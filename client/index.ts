@@ -25,6 +25,14 @@ export { connect } from './connect.js';
 export type { EventLog } from './event-log.js';
 export { detailsOf } from './records.js';
 export type { RunJournal } from './runs.js';
+export {
+  lastEventCursor,
+  lastEventPosition,
+  type SseEnd,
+  type SseOptions,
+  type SseSubscription,
+  serveSse,
+} from './sse.js';
 export type { LogSubscription, StreamSubscription, Subscription } from './subscription.js';
 export type { TurnJournal } from './turns.js';
 export type {

@@ -6,7 +6,9 @@
 import { InvalidArgumentError, ProtocolError } from '../shared/errors.js';
 import type { RunEvent, TurnEvent } from '../shared/events.js';
 import { parseJson } from '../shared/json-parse.js';
-import type { EventDetails } from './types.js';
+import { stringifyEvent } from '../shared/json-stringify.js';
+import { JSON_DEPTH_MAX } from '../shared/limits.js';
+import type { EventDetails, LogEntry } from './types.js';
 
 /** Where an event stands, and how the client came by it. */
 export interface EventPlace {
@@ -57,14 +59,22 @@ export function runEventOf(line: string, place: EventPlace): RunEvent {
 }
 
 /**
- * The JSON text of an event: its exact line, with `seq` as the last key where the line lacks it;
- * null if the event was deleted since.
+ * The JSON text of an event: its exact line, with `seq` as the last key where the line lacks it.
+ * Only that of an event which was deleted since is encoded anew.
  */
-export function jsonTextOf(event: TurnEvent | RunEvent): string | null {
+export function jsonTextOf(event: TurnEvent | RunEvent): string {
   const { text } = detailsOf(event);
-  if (text === null || !numberedOnReading.has(event)) return text;
+  if (text === null) return stringifyEvent(event, { depthMax: JSON_DEPTH_MAX });
+  if (!numberedOnReading.has(event)) return text;
   const head = text.slice(0, text.lastIndexOf('}')).trimEnd();
   return `${head}${head === '{' ? '' : ','}"seq":${event.seq}}`;
+}
+
+/** The JSON text of what `subscribeAll` tells: the entry, and in it the text of its event. */
+export function entryTextOf(entry: LogEntry): string {
+  const { event, ...rest } = entry;
+  const members = JSON.stringify(rest);
+  return event === undefined ? members : `${members.slice(0, -1)},"event":${jsonTextOf(event)}}`;
 }
 
 function withDetails(

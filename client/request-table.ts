@@ -11,7 +11,11 @@ import {
   ProtocolError,
 } from '../shared/errors.js';
 import { encodeFrame } from '../shared/frame-codec.js';
-import { CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_CALLS_MAX } from '../shared/limits.js';
+import {
+  CLIENT_NUMBERS_MAX,
+  CLIENT_QUEUE_BYTES_MAX,
+  CLIENT_QUEUE_CALLS_MAX,
+} from '../shared/limits.js';
 import type { AnnouncedLimits, Answer, WireError } from '../shared/protocol.js';
 import { onAbort } from './abort-signals.js';
 import type { WholeAnswer } from './answer.js';
@@ -245,6 +249,9 @@ export class RequestTable {
   #fitsWindow(call: Call): boolean {
     const { callsInFlightMax, bytesInFlightMax } = this.#limits;
     if (this.#sent.size === 0) return true;
+    // The daemon keeps the results of all numbers from the lowest on.
+    const { number } = call;
+    if (number !== null && number - this.#lowestAwaited() >= CLIENT_NUMBERS_MAX) return false;
     return this.#sent.size < callsInFlightMax && this.#sentBytes + call.bytes <= bytesInFlightMax;
   }
 

@@ -1,90 +1,101 @@
 /**
- * The daemon's configuration: flags over environment over defaults, checked once.
+ * The daemon's configuration: flags over environment over file over defaults. What any of them
+ * says is checked, also where another one wins, and a refusal names who said it.
  *
  * @module
  */
 import { join, resolve } from 'node:path';
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { InvalidArgumentError } from '../shared/errors.js';
-import {
-  EVENT_BYTES_CEILING,
-  EVENT_BYTES_DEFAULT,
-  LOG_RETENTION_BYTES_DEFAULT,
-  SEGMENT_BYTES_MAX,
-  SEGMENT_BYTES_MIN,
-  SOCKET_PATH_BYTES_MAX,
-} from '../shared/limits.js';
+import { SOCKET_PATH_BYTES_MAX } from '../shared/limits.js';
+import { type ConfigSource, environmentSource, fileSource, objectSource } from './config-source.js';
+import { isLoopback, parseHttpAddress } from './http/address.js';
+import { type CheckedConfig, type DaemonConfig, SETTINGS, type Setting } from './settings.js';
 
-/** What the daemon can be told; everything has a default. Sizes in bytes, modes as numbers. */
-export interface DaemonConfig {
-  /** The journal directory, `./data` by default. */
-  readonly dir?: string;
-  /** The socket's path; by default `<dir>/.eventlogd/eventlogd.sock`. */
-  readonly socketPath?: string;
-  /** Who may connect: 0600 by default, such as 0660 for a group. */
-  readonly socketMode?: number;
-  /** The mode of journal files, 0600 by default; folders get the matching one. */
-  readonly fileMode?: number;
-  /** The size of a commit-log segment, 256 KiB to 128 MiB. */
-  readonly segmentBytes?: number;
-  /** Log that is kept for readers of old positions, 1 GiB by default. */
-  readonly logRetentionBytes?: number;
-  /** The largest event, 16 MiB by default, at most 64 MiB. */
-  readonly eventBytesMax?: number;
-  /** How much is logged: `info` by default. */
-  readonly logLevel?: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
+/** A configuration, and who said each of its settings. */
+export interface ResolvedConfig {
+  readonly config: CheckedConfig;
+  readonly origins: Readonly<Record<keyof CheckedConfig, string>>;
 }
 
-/** A configuration that is complete and checked. */
-export type CheckedConfig = Required<DaemonConfig>;
-
-const Bytes = (minimum: number, maximum: number) => Type.Integer({ minimum, maximum });
-const Mode = Type.Integer({ minimum: 0, maximum: 0o777 });
-
-const Schema = Type.Object({
-  dir: Type.String({ minLength: 1 }),
-  socketPath: Type.String({ minLength: 1 }),
-  socketMode: Mode,
-  fileMode: Mode,
-  segmentBytes: Bytes(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
-  logRetentionBytes: Bytes(0, Number.MAX_SAFE_INTEGER),
-  eventBytesMax: Bytes(1024, EVENT_BYTES_CEILING),
-  logLevel: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']),
-});
-const schema = Compile(Schema);
+type Value = string | number | boolean;
 
 /**
  * Completes and checks a configuration.
  *
- * @throws InvalidArgumentError that names the setting
+ * @param first what wins over the environment
+ * @param configFile the file to read; by default `$EVENTLOGD_CONFIG`, else none
+ * @throws InvalidArgumentError that names the setting and who said it
+ */
+export function resolveConfig(first: ConfigSource, configFile?: string): ResolvedConfig {
+  const file = configFile ?? (process.env['EVENTLOGD_CONFIG'] || undefined);
+  const sources = [
+    first,
+    environmentSource(process.env),
+    ...(file === undefined ? [] : [fileSource(resolve(file))]),
+  ];
+  const values = new Map<string, Value>();
+  const origins = new Map<string, string>();
+  for (const setting of SETTINGS) {
+    const said = sources.flatMap((source) => valueIn(source, setting));
+    const [value, origin] = said[0] ?? defaultOf(setting, values);
+    values.set(setting.key, value);
+    origins.set(setting.key, origin);
+  }
+  const config = Object.fromEntries(values) as unknown as CheckedConfig;
+  checkTogether(config, origins);
+  return { config, origins: Object.fromEntries(origins) as ResolvedConfig['origins'] };
+}
+
+/**
+ * Completes and checks what a program says.
+ *
+ * @throws InvalidArgumentError that names the setting and who said it
  */
 export function checkConfig(config: DaemonConfig): CheckedConfig {
-  const dir = resolve(config.dir ?? process.env['EVENTLOGD_DIR'] ?? './data');
-  const socketPath = config.socketPath ?? process.env['EVENTLOGD_SOCKET'];
-  const complete: Static<typeof Schema> = {
-    dir,
-    socketPath:
-      socketPath === undefined ? join(dir, '.eventlogd', 'eventlogd.sock') : resolve(socketPath),
-    socketMode: config.socketMode ?? 0o600,
-    fileMode: config.fileMode ?? 0o600,
-    segmentBytes: config.segmentBytes ?? SEGMENT_BYTES_MAX,
-    logRetentionBytes: config.logRetentionBytes ?? LOG_RETENTION_BYTES_DEFAULT,
-    eventBytesMax: config.eventBytesMax ?? EVENT_BYTES_DEFAULT,
-    logLevel: config.logLevel ?? 'info',
-  };
-  if (!schema.Check(complete)) {
-    const [problem] = schema.Errors(complete);
-    const path = (problem?.instancePath ?? '').slice(1);
-    throw new InvalidArgumentError(path, `${path}: ${problem?.message ?? 'is not of its form'}`);
-  }
-  if (Buffer.byteLength(complete.socketPath) > SOCKET_PATH_BYTES_MAX && socketPath !== undefined) {
+  return resolveConfig(objectSource(config)).config;
+}
+
+/** What a source says of a setting, and in whose name; nothing where it is silent. */
+function valueIn(source: ConfigSource, setting: Setting): (readonly [Value, string])[] {
+  const said = source.get(setting);
+  if (said === undefined) return [];
+  const origin = source.nameOf(setting);
+  const value = typeof said === 'string' ? setting.parse(said) : said;
+  if (value === undefined || !setting.schema.Check(value))
+    throw new InvalidArgumentError(
+      setting.key,
+      `${origin}: ${JSON.stringify(said)} is not ${setting.form}`,
+    );
+  return [[setting.isPath ? resolve(source.folder, value as string) : (value as Value), origin]];
+}
+
+function defaultOf(
+  { byDefault, parse, isPath }: Setting,
+  values: ReadonlyMap<string, Value>,
+): readonly [Value, string] {
+  if (byDefault === null)
+    return [join(String(values.get('dir')), '.eventlogd', 'eventlogd.sock'), 'default'];
+  const value = parse(byDefault) as Value;
+  return [isPath ? resolve(String(value)) : value, 'default'];
+}
+
+/** What settings must be like beside one another. */
+function checkTogether(config: CheckedConfig, origins: ReadonlyMap<string, string>): void {
+  const { socketPath, http, httpPublic } = config;
+  const isOwn = origins.get('socketPath') === 'default';
+  if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX && !isOwn) {
     throw new InvalidArgumentError(
       'socketPath',
-      `the socket's path has more than ${SOCKET_PATH_BYTES_MAX} bytes, which the system cuts silently: choose a shorter one`,
+      `${origins.get('socketPath')}: the socket's path has more than ${SOCKET_PATH_BYTES_MAX} bytes, which the system cuts silently: choose a shorter one`,
     );
   }
-  return complete as CheckedConfig;
+  const address = parseHttpAddress(http);
+  if (address !== null && !isLoopback(address) && !httpPublic) {
+    throw new InvalidArgumentError(
+      'http',
+      `${origins.get('http')}: other hosts may reach ${address.host}, and it asks for no password: add --http-public if they may, or give 127.0.0.1`,
+    );
+  }
 }
 
 /** The mode of folders that goes with one of files: who may read may also enter. */

@@ -11,7 +11,7 @@ import type { Logger } from 'pino';
 import { FormatVersionError, LogCorruptError, StorageFailedError } from '../shared/errors.js';
 import { sizeLimits } from '../shared/limits.js';
 import { Lane } from './commit/lanes.js';
-import { type CheckedConfig, checkConfig, type DaemonConfig, folderMode } from './config.js';
+import { checkConfig, folderMode } from './config.js';
 import {
   checkFormat,
   prepareDirectory,
@@ -20,9 +20,14 @@ import {
   writeEndpoint,
 } from './directory.js';
 import { type DirectoryLock, lockDirectory } from './directory-lock.js';
+import { parseHttpAddress } from './http/address.js';
+import { HttpServer } from './http/http-server.js';
 import { createLogger } from './logger.js';
+import { Exposition } from './metrics/exposition.js';
+import { type DaemonState, type DaemonStatus, type Measures, statsOf } from './metrics/measures.js';
 import type { Recovered, RecoveryTask } from './recovery/recover.js';
 import { Listener } from './server/listener.js';
+import type { CheckedConfig, DaemonConfig } from './settings.js';
 import { type Layout, layoutOf } from './storage/layout.js';
 import { Store } from './store.js';
 import { packageVersion } from './version.js';
@@ -42,6 +47,10 @@ export interface Daemon {
   readonly dir: string;
   /** Where it listens. */
   readonly socketPath: string;
+  /** Where it serves health and metrics, such as `http://127.0.0.1:9464`; null where it does not. */
+  readonly httpUrl: string | null;
+  /** What it counted so far and how big things are. */
+  measures(): Measures;
   /** Drains and stops it; resolves when it has stopped. */
   close(): Promise<void>;
   /** Resolves when it has ended, by `close` or by a failure after which it must not go on. */
@@ -73,7 +82,15 @@ export async function startDaemon(config: DaemonConfig = {}): Promise<Daemon> {
   const logger = createLogger(checked.logLevel);
   prepareDirectory(layout, folderMode(checked.fileMode));
   const lock = lockDirectory(layout.lock);
+  let running: RunningDaemon | null = null;
+  const http = new HttpServer({
+    status: () => running?.status() ?? { state: 'starting', health: 'ok', reason: '' },
+    metrics: async () => (await running?.metrics()) ?? null,
+    onProblem: (error) => logger.warn({ error }, 'the HTTP port failed'),
+  });
   try {
+    const address = parseHttpAddress(checked.http);
+    const httpUrl = address === null ? null : await http.listen(address);
     checkFormat(layout);
     removeLeftovers(layout);
     const modes = { file: checked.fileMode, folder: folderMode(checked.fileMode) };
@@ -88,8 +105,11 @@ export async function startDaemon(config: DaemonConfig = {}): Promise<Daemon> {
     } = recovered;
     for (const note of notes) logger.warn(note, `recovery: ${note.path}: ${note.detail}`);
     logger.info({ ...facts, segments: segments.length }, 'recovered');
-    return await new RunningDaemon({ config: checked, layout, logger, lock, recovered }).start();
+    const options = { config: checked, layout, logger, lock, recovered, http, httpUrl };
+    running = new RunningDaemon(options);
+    return await running.start();
   } catch (error) {
+    await http.close();
     lock.release();
     throw error;
   }
@@ -126,16 +146,21 @@ interface RunningOptions {
   readonly logger: Logger;
   readonly lock: DirectoryLock;
   readonly recovered: Recovered;
+  readonly http: HttpServer;
+  readonly httpUrl: string | null;
 }
 
 class RunningDaemon implements Daemon {
   readonly dir: string;
   readonly socketPath: string;
+  readonly httpUrl: string | null;
   readonly closed: Promise<DaemonEnd>;
   readonly #options: RunningOptions;
   readonly #store: Store;
   readonly #listener: Listener;
-  #state: 'starting' | 'serving' | 'draining' | 'failing' | 'stopped' = 'starting';
+  readonly #refusals: Map<string, number> = new Map();
+  readonly #exposition: Exposition;
+  #state: DaemonState = 'starting';
   #end: (end: DaemonEnd) => void = () => undefined;
   #stopping: Promise<void> | null = null;
   #lockCheck: NodeJS.Timeout | undefined;
@@ -145,6 +170,8 @@ class RunningDaemon implements Daemon {
     const { config, layout, logger, recovered } = options;
     this.dir = layout.dir;
     this.socketPath = usableSocketPath(config.socketPath, layout.dir);
+    this.httpUrl = options.httpUrl;
+    this.#exposition = new Exposition(layout.dir, () => this.measures());
     this.closed = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -166,7 +193,8 @@ class RunningDaemon implements Daemon {
         store: this.#store,
         epoch: recovered.epoch,
         version: packageVersion(),
-        stats: () => this.#stats(),
+        refusals: this.#refusals,
+        stats: () => statsOf(this.measures()),
       },
       onProblem: (reason) => logger.warn({ reason }, 'connection problem'),
     });
@@ -178,7 +206,30 @@ class RunningDaemon implements Daemon {
     writeEndpoint(this.#options.layout, this.socketPath);
     this.#lockCheck = setInterval(() => this.#checkLock(), LOCK_CHECK_MS).unref();
     this.#state = 'serving';
+    const { socketPath, httpUrl } = this;
+    this.#options.logger.info({ socketPath, httpUrl }, 'serving');
     return this;
+  }
+
+  status(): DaemonStatus {
+    const { health, healthReason: reason } = this.#store.committer;
+    return { state: this.#state, health, reason };
+  }
+
+  measures(): Measures {
+    return {
+      store: this.#store.measures(),
+      status: this.status(),
+      connections: this.#listener.connections,
+      requestBytes: this.#listener.requestBytes,
+      subscriptions: this.#listener.subscriptionStates(),
+      refusals: this.#refusals,
+      version: packageVersion(),
+    };
+  }
+
+  async metrics(): Promise<{ readonly type: string; readonly text: string }> {
+    return { type: this.#exposition.contentType, text: await this.#exposition.text() };
   }
 
   close(): Promise<void> {
@@ -189,6 +240,7 @@ class RunningDaemon implements Daemon {
   async #stop(): Promise<void> {
     if (this.#state === 'stopped') return;
     this.#state = 'draining';
+    this.#options.logger.info({ connections: this.#listener.connections }, 'draining');
     this.#listener.stopAccepting();
     await this.#listener.drain();
     // What failed meanwhile must not end in a checkpoint.
@@ -227,17 +279,9 @@ class RunningDaemon implements Daemon {
     this.#state = 'stopped';
     clearInterval(this.#lockCheck);
     await this.#store.close();
+    await this.#options.http.close();
     this.#options.lock.release();
+    if (end.kind === 'stopped') this.#options.logger.info('stopped');
     this.#end(end);
-  }
-
-  #stats(): object {
-    const stats = this.#store.stats();
-    return {
-      ...stats,
-      connections: this.#listener.connections,
-      pid: process.pid,
-      health: this.#state === 'draining' ? 'draining' : stats.health,
-    };
   }
 }

@@ -3,5 +3,5 @@
  *
  * @module
  */
-export type { DaemonConfig } from './config.js';
 export { type Daemon, type DaemonEnd, startDaemon } from './daemon.js';
+export type { DaemonConfig } from './settings.js';

@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { destination, type Logger, pino } from 'pino';
-import type { CheckedConfig } from './config.js';
+import { destination, type Logger, pino, stdSerializers } from 'pino';
+import type { CheckedConfig } from './settings.js';
 
 export function createLogger(level: CheckedConfig['logLevel']): Logger {
-  return pino({ level, base: { pid: process.pid } }, destination({ fd: 1, sync: true }));
+  const options = { level, base: { pid: process.pid }, serializers: { error: stdSerializers.err } };
+  return pino(options, destination({ fd: 1, sync: true }));
 }

@@ -4,25 +4,21 @@
  *
  * @module
  */
-import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
-import {
-  DESCRIPTORS_RESERVED,
-  DIRTY_FILES_MAX,
-  IDLE_FILES_MAX,
-  type SizeLimits,
-  WATCHED_FILES_MAX,
-} from '../shared/limits.js';
-import { Checkpointer } from './commit/checkpointer.js';
+import { type SizeLimits, WATCHED_FILES_MAX } from '../shared/limits.js';
+import { type CheckpointCounts, Checkpointer } from './commit/checkpointer.js';
+import type { CommitCounts } from './commit/commit-counts.js';
 import { Committer } from './commit/committer.js';
-import type { CommitHealth } from './commit/health.js';
 import { Lane } from './commit/lanes.js';
 import { LogTail } from './commit/log-tail.js';
 import { Retries } from './commit/retries.js';
-import { type CheckedConfig, folderMode } from './config.js';
+import { folderMode } from './config.js';
 import { boundedRetention } from './directory.js';
+import { fileLimits } from './file-limits.js';
+import type { Spread } from './metrics/distribution.js';
 import type { Recovered } from './recovery/recover.js';
 import { restoreBehind } from './restore-behind.js';
+import type { CheckedConfig } from './settings.js';
 import { Catalog } from './storage/catalog.js';
 import { decodeCatalogFrame } from './storage/catalog-format.js';
 import type { Layout } from './storage/layout.js';
@@ -30,17 +26,17 @@ import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
 import { StreamRepairs } from './streams/stream-repairs.js';
 import { StreamTable } from './streams/stream-table.js';
+import { type StreamTotals, totalsOf } from './streams/stream-totals.js';
 import { PageSlots } from './subscriptions/catch-up.js';
 import { Hub } from './subscriptions/hub.js';
 import type { PositionSource } from './subscriptions/log-subscription.js';
+import type { PushCounts } from './subscriptions/push-writer.js';
 import { Watcher } from './watch/watcher.js';
 import type { CheckpointDone, CheckpointTask } from './workers/checkpoint.worker.js';
 import type { CommitResult, CommitTask } from './workers/commit-task.js';
 import type { Failure, Result } from './workers/failure.js';
 import type { ScanResult, ScanTask } from './workers/scan.worker.js';
 import type { SegmentResult, SegmentTask } from './workers/segment.worker.js';
-
-const FILES_MIN = 16;
 
 export interface StoreOptions {
   readonly config: CheckedConfig;
@@ -57,6 +53,35 @@ interface Lanes {
   readonly segments: Lane<SegmentTask, SegmentResult>;
   readonly checkpoint: Lane<CheckpointTask, Result<CheckpointDone>>;
   readonly scan: Lane<ScanTask, ScanResult>;
+}
+
+/** What the store counted so far and how big things are. */
+export interface StoreMeasures {
+  readonly commit: CommitCounts;
+  readonly fsyncs: { readonly log: number; readonly files: number; readonly directories: number };
+  readonly checkpoint: {
+    readonly count: number;
+    readonly seconds: Spread;
+    /** How long the oldest write waits that no checkpoint covers; 0 where all is covered. */
+    readonly ageMs: number;
+    /** Bytes of the log that a recovery would have to carry out. */
+    readonly uncoveredBytes: number;
+    readonly last: CheckpointCounts['last'];
+  };
+  /** How often streams were read from their files, and read anew for a change of others. */
+  readonly loads: number;
+  readonly reloads: number;
+  readonly open: StreamTotals;
+  /** Streams that the catalog knows. */
+  readonly streams: number;
+  readonly subscriptions: number;
+  readonly pushed: Readonly<PushCounts>;
+  readonly queued: number;
+  /** How long the commit in flight has been with the disk; 0 where there is none. */
+  readonly writingMs: number;
+  readonly logBytes: number;
+  readonly epoch: number;
+  readonly position: number;
 }
 
 /** Everything between the sockets and the disk. */
@@ -83,7 +108,7 @@ export class Store {
     this.catalog.restore(state);
     this.retries.restore(state);
     this.#lanes = openLanes(options.onFatal);
-    const { dirtyFilesMax, idleFilesMax, batchFilesMax } = fileLimits(openFilesMax());
+    const { dirtyFilesMax, idleFilesMax, batchFilesMax } = fileLimits();
     this.files = new FileTable(
       { file: config.fileMode, folder: folderMode(config.fileMode) },
       idleFilesMax,
@@ -152,26 +177,36 @@ export class Store {
     this.files.close();
   }
 
-  /** Counts and sizes, for `stats`. */
-  stats(): Readonly<Record<string, unknown>> & { readonly health: CommitHealth } {
-    const { counts, queued, frontier, health } = this.committer;
-    const checkpoints = this.#checkpointer.counts;
+  /** Counts and sizes at this moment. */
+  measures(): StoreMeasures {
+    const { committer, table, hub } = this;
+    const { counts: loads } = table;
+    const { counts: checkpoints, ageMs, uncoveredBytes } = this.#checkpointer;
     return {
-      ...counts,
+      commit: committer.counts,
       fsyncs: {
-        log: counts.commits,
-        files: checkpoints.fileSyncs + this.table.counts.fileSyncs,
-        directories: checkpoints.directorySyncs + this.table.counts.directorySyncs,
+        log: committer.counts.commits,
+        files: checkpoints.fileSyncs + loads.fileSyncs,
+        directories: checkpoints.directorySyncs + loads.directorySyncs,
       },
-      checkpoints: checkpoints.checkpoints,
-      openStreams: this.table.openStreams,
-      subscriptions: this.hub.subscriptions,
-      pushed: { ...this.hub.counts },
-      queued,
+      checkpoint: {
+        count: checkpoints.checkpoints,
+        seconds: checkpoints.seconds,
+        ageMs,
+        uncoveredBytes,
+        last: checkpoints.last,
+      },
+      loads: loads.loads,
+      reloads: loads.reloads,
+      open: totalsOf(table.inUse()),
+      streams: this.catalog.size,
+      subscriptions: hub.subscriptions,
+      pushed: { ...hub.counts },
+      queued: committer.queued,
+      writingMs: committer.writingMs,
       logBytes: this.#log.bytesOnDisk,
       epoch: this.#options.recovered.epoch,
-      position: frontier,
-      health,
+      position: committer.frontier,
     };
   }
 
@@ -240,6 +275,7 @@ export class Store {
       commitBytesMax: limits.commitBytesMax,
       onFatal,
       onCommitted: () => this.#checkpointer.consider(),
+      onSlowSync: (path, tookMs) => this.#warnOfSlowSync(path, tookMs),
       onLogFull: () => void this.#checkpointer.run(),
       onHealth: (health, reason) => {
         logger[health === 'ok' ? 'info' : 'error']({ health, reason }, `health: ${health}`);
@@ -265,7 +301,14 @@ export class Store {
       trash: recovered.trash,
       refreshCatalog: () => this.table.refreshCatalog(),
       onFatal,
+      onDone: (facts) => this.#options.logger.debug(facts, 'checkpoint'),
+      onSlowSync: (path, tookMs) => this.#warnOfSlowSync(path, tookMs),
     });
+  }
+
+  #warnOfSlowSync(path: string, tookMs: number): void {
+    const facts = { path, tookMs: Math.round(tookMs) };
+    this.#options.logger.warn(facts, 'slow disk: a sync took more than a second');
   }
 }
 
@@ -278,28 +321,4 @@ function openLanes(onFatal: (failure: Failure) => void): Lanes {
     checkpoint: new Lane('checkpoint.worker.js', onError),
     scan: new Lane('scan.worker.js', onError),
   };
-}
-
-/** How many journal files may be dirty, and how many clean ones stay open. */
-function fileLimits(openMax: number): {
-  readonly dirtyFilesMax: number;
-  readonly idleFilesMax: number;
-  readonly batchFilesMax: number;
-} {
-  const room = openMax - DESCRIPTORS_RESERVED;
-  const idleFilesMax = Math.max(FILES_MIN, Math.min(IDLE_FILES_MAX, Math.floor(room / 4)));
-  const dirtyFilesMax = Math.max(FILES_MIN, Math.min(DIRTY_FILES_MAX, Math.floor(room / 2)));
-  const batchFilesMax = Math.max(FILES_MIN, Math.floor(room / 2));
-  return { dirtyFilesMax, idleFilesMax, batchFilesMax };
-}
-
-/** The files that this process may have open. */
-function openFilesMax(): number {
-  try {
-    const limits = readFileSync('/proc/self/limits', 'utf8');
-    return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 1024);
-  } catch {
-    // Not Linux: the least that any system gives.
-    return 256;
-  }
 }

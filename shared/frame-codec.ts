@@ -4,15 +4,18 @@
  * @module
  */
 import { Buffer } from 'node:buffer';
-import { type Options, Packr, RESERVE_START_SPACE, RESET_BUFFER_MODE, Unpackr } from 'msgpackr';
+import { type Options, Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr';
 import { scanMsgpack } from './msgpack-scan.js';
 
 const PREFIX_BYTES = 4;
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-/** msgpackr keeps its arena at the size of the largest message; past this it is given back. */
+/** What is short may keep so much memory alive that it shares with others. */
+const SHARED_BYTES_MAX = 16 * 1024;
+/** Short messages share arenas of this size. */
+const ARENA_BYTES = 8 * 1024;
+/** An arena that a long message made msgpackr take is kept for the next one up to this size. */
 const ARENA_BYTES_KEPT = 1024 * 1024;
-const ARENA_BYTES = 8192;
 /** Room behind a frame that is being gathered, for the beginning of the next one. */
 const GATHER_BYTES_AHEAD = 64 * 1024;
 
@@ -32,7 +35,8 @@ const packr = new Packr(packrOptions);
 const unpackr = new Unpackr(unpackrOptions);
 
 /**
- * Encodes one message as a frame, in memory of its own.
+ * Encodes one message as a frame. Its bytes are never written again, and may share an arena of
+ * a few KiB with other frames.
  *
  * Members whose value is `undefined` are left out at any depth; a Uint8Array becomes a bin.
  * Integers from 2^32 on are written as float64, which loses nothing up to 2^53: a receiver takes
@@ -43,16 +47,23 @@ const unpackr = new Unpackr(unpackrOptions);
  * socket.write(encodeFrame({ id: 1, type: 'stats' }));
  */
 export function encodeFrame(message: object): Uint8Array {
-  // The arena may be written over at once, since the frame is copied out of it here.
-  const packed = packr.pack(message, RESET_BUFFER_MODE | RESERVE_START_SPACE | PREFIX_BYTES);
-  const frame = new Uint8Array(packed);
+  const frame = bytesOf(packr.pack(message, RESERVE_START_SPACE | PREFIX_BYTES));
   const length = frame.length - PREFIX_BYTES;
   frame[0] = length >>> 24;
   frame[1] = length >>> 16;
   frame[2] = length >>> 8;
   frame[3] = length;
-  if (packed.length > ARENA_BYTES_KEPT) packr.useBuffer(Buffer.allocUnsafeSlow(ARENA_BYTES));
   return frame;
+}
+
+/** What was packed, in memory that is not written again and holds not much else. */
+function bytesOf(packed: Buffer): Uint8Array {
+  const arena = packed.buffer;
+  if (arena.byteLength <= SHARED_BYTES_MAX) return packed;
+  const bytes = new Uint8Array(packed);
+  const isKept = packed.length > ARENA_BYTES && arena.byteLength <= ARENA_BYTES_KEPT;
+  packr.useBuffer(isKept ? Buffer.from(arena) : Buffer.allocUnsafeSlow(ARENA_BYTES));
+  return bytes;
 }
 
 export interface FrameLimits {
@@ -80,7 +91,7 @@ const INCOMPLETE: FrameResult = { kind: 'incomplete' };
  * holds bytes only.
  *
  * - Bytes that were handed out are never written again: bins of a message are views of memory that
- *   the decoder only reads, and that is at most about twice as large as their frame.
+ *   the decoder only reads, and that is a few KiB or at most about twice as large as their frame.
  * - Memory follows the bytes that came, never the length that a frame claims: once `next` has
  *   answered 'incomplete' the decoder holds at most about twice `bufferedBytes`.
  * - After 'broken' every answer is the same 'broken', and what is pushed is dropped.
@@ -109,8 +120,7 @@ export class FrameDecoder {
   push(chunk: Uint8Array): void {
     if (this.#broken !== undefined || chunk.length === 0) return;
     if (this.#start === this.#end) {
-      // A plain view: slices of a Buffer would be made in the slow way of its subclass.
-      this.#hold(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength), chunk.length);
+      this.#hold(plain(chunk), chunk.length);
       return;
     }
     if (this.#end + chunk.length > this.#held.length) this.#gather(chunk.length);
@@ -172,9 +182,11 @@ export class FrameDecoder {
   #take(length: number): Uint8Array {
     const from = this.#start + PREFIX_BYTES;
     const to = from + length;
+    const bytes = this.#held.subarray(from, to);
     // What pins much more memory than it holds is copied, since bins of it may be kept for long.
-    const isMostOfIt = length * 2 >= this.#held.buffer.byteLength;
-    const body = isMostOfIt ? this.#held.subarray(from, to) : this.#held.slice(from, to);
+    const pinned = this.#held.buffer.byteLength;
+    const body =
+      pinned <= Math.max(SHARED_BYTES_MAX, 2 * length) ? bytes : plain(Buffer.from(bytes));
     this.#start = to;
     if (this.#start === this.#end) this.#hold(NO_BYTES, 0);
     return body;
@@ -193,6 +205,11 @@ export class FrameDecoder {
   }
 }
 
+/** A plain view: slices of a Buffer would be made in the slow way of its subclass. */
+function plain({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
 /**
  * Encodes a value by itself, to be part of several frames.
  *
@@ -200,10 +217,7 @@ export class FrameDecoder {
  * const body = encodeValue({ seq: 1, generation: 1, text });
  */
 export function encodeValue(value: object): Uint8Array {
-  const packed = packr.pack(value, RESET_BUFFER_MODE);
-  const bytes = new Uint8Array(packed);
-  if (packed.length > ARENA_BYTES_KEPT) packr.useBuffer(Buffer.allocUnsafeSlow(ARENA_BYTES));
-  return bytes;
+  return bytesOf(packr.pack(value));
 }
 
 /** Fixmaps hold at most 15 members; their first byte counts them. */

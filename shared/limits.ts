@@ -9,6 +9,8 @@ const MIB = 1024 * KIB;
 
 /** Largest JSON text of one event, in bytes, unless configured otherwise. */
 export const EVENT_BYTES_DEFAULT: number = 16 * MIB;
+/** Smallest value that the event limit can be configured to, in bytes. */
+export const EVENT_BYTES_FLOOR: number = 1 * KIB;
 /** Largest value that the event limit can be configured to, in bytes. */
 export const EVENT_BYTES_CEILING: number = 64 * MIB;
 /** Most events in one batch. */
@@ -42,6 +44,8 @@ export const LOG_RETENTION_BYTES_DEFAULT: number = 1024 * MIB;
 export const CHECKPOINT_LOG_BYTES: number = 64 * MIB;
 /** Age of the first dirty write that starts a checkpoint, in milliseconds. */
 export const CHECKPOINT_AGE_MS = 30_000;
+/** A sync that takes longer than this is reported, in milliseconds. */
+export const SLOW_SYNC_MS = 1_000;
 /** Dirty journal files that start a checkpoint. */
 export const DIRTY_FILES_MAX = 4_096;
 /** Journal files that are kept open without being dirty. */
@@ -62,6 +66,8 @@ export const MALFORMED_RAW_BYTES_MAX: number = 64 * KIB;
 export const INLINE_VALIDATION_BYTES_MAX: number = 1 * MIB;
 /** Calls in flight on one connection. */
 export const CONNECTION_CALLS_MAX = 1_024;
+/** Reads of one connection that have lines in memory; more wait. */
+export const CONNECTION_READS_MAX = 8;
 /** Request bytes in flight on one connection. */
 export const CONNECTION_BYTES_MAX: number = 64 * MIB;
 /** Request bytes in flight in the whole daemon. */
@@ -70,6 +76,14 @@ export const DAEMON_BYTES_MAX: number = 256 * MIB;
 export const CONNECTIONS_MAX = 4_096;
 /** Pending connections that the kernel queues for the daemon. */
 export const LISTEN_BACKLOG = 4_096;
+/** Connections to the HTTP port; more are closed. */
+export const HTTP_CONNECTIONS_MAX = 64;
+/** Largest head of an HTTP request, in bytes; no request has a body that is read. */
+export const HTTP_HEAD_BYTES_MAX: number = 8 * KIB;
+/** Time that an HTTP request may take to arrive, in milliseconds … */
+export const HTTP_REQUEST_TIMEOUT_MS = 5_000;
+/** … and time that a connection is kept for the next one. */
+export const HTTP_IDLE_TIMEOUT_MS = 15_000;
 /** Time that a connection may take to say hello, in milliseconds. */
 export const HELLO_TIMEOUT_MS = 10_000;
 /** Time that a client may take to end a connection which a drain has ended, in milliseconds. */
@@ -78,6 +92,8 @@ export const CLOSE_LINGER_MS = 2_000;
 export const ANSWER_FRAME_BYTES: number = 256 * KIB;
 /** Unsent answer bytes of one connection past which the daemon stops producing more. */
 export const CONNECTION_UNSENT_BYTES_MAX: number = 1 * MIB;
+/** Unsent bytes of one connection, of any kind, past which it takes no more from that client. */
+export const CONNECTION_UNREAD_BYTES_MAX: number = 4 * MIB;
 /** Subscriptions of one daemon. */
 export const SUBSCRIPTIONS_MAX = 100_000;
 /** What a subscription may be sent before its consumer takes any of it; see `rowCredit`. */
@@ -121,6 +137,8 @@ export const IDEMPOTENCY_KEYS_MIN = 100_000;
 export const IDEMPOTENCY_KEYS_MAX = 1_000_000;
 /** Clients whose results are kept, oldest forgotten first. */
 export const CLIENTS_REMEMBERED_MAX = 16_384;
+/** How far a write's number may lie above the lowest that its client still awaits. */
+export const CLIENT_NUMBERS_MAX = 16_384;
 /** A client's results are kept for at least this long after it left, in milliseconds. */
 export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
 /** Longest path of a Unix socket, in bytes: longer ones are cut silently by the system. */
@@ -160,9 +178,9 @@ export function sizeLimits(
       `segment bytes must be from ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_MAX}, got ${segmentBytes}`,
     );
   }
-  if (eventBytes < KIB || eventBytes > EVENT_BYTES_CEILING) {
+  if (eventBytes < EVENT_BYTES_FLOOR || eventBytes > EVENT_BYTES_CEILING) {
     throw new RangeError(
-      `event bytes must be from ${KIB} to ${EVENT_BYTES_CEILING}, got ${eventBytes}`,
+      `event bytes must be from ${EVENT_BYTES_FLOOR} to ${EVENT_BYTES_CEILING}, got ${eventBytes}`,
     );
   }
   const commitBytesMax = Math.min(COMMIT_BYTES_DEFAULT, segmentBytes / SEGMENT_COMMITS_MIN);

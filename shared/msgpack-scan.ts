@@ -17,6 +17,10 @@ interface Shape {
 
 const SHAPES: readonly Shape[] = Array.from({ length: 256 }, (_, first) => shapeOf(first));
 
+/** Values still to come in each open container; in a map an even count means: a key comes next. */
+const remaining: number[] = [];
+const maps: boolean[] = [];
+
 const OVERRUN = 'the message ends inside a value';
 
 /**
@@ -33,9 +37,9 @@ export function scanMsgpack(
   limits: { itemsMax: number; depthMax: number },
 ): string | null {
   const length = bytes.length;
-  // Values still to come in each open container. In a map an even count means: a key comes next.
-  const remaining: number[] = [];
-  const maps: boolean[] = [];
+  // One scan at a time is under way: what another one left is of no use.
+  remaining.length = 0;
+  maps.length = 0;
   let items = 1;
   let at = 0;
   do {

@@ -4,29 +4,27 @@
  * @module
  */
 import type { RunEvent, TurnEvent } from '../../shared/events.js';
+import { entryTextOf, jsonTextOf } from '../records.js';
 import type { LogEntry } from '../types.js';
-import { runCells, textOf, turnCells } from './event-table.js';
+import { runCells, turnCells } from './event-table.js';
 import type { Output } from './output.js';
 
 /** Writes a turn event. */
 export async function writeTurn(output: Output, event: TurnEvent): Promise<void> {
-  if (output.format === 'ndjson') await output.line(textOf(event));
+  if (output.format === 'ndjson') await output.line(jsonTextOf(event));
   else await output.cells(turnCells(event));
 }
 
 /** Writes a run event. */
 export async function writeRun(output: Output, event: RunEvent): Promise<void> {
-  if (output.format === 'ndjson') await output.line(textOf(event));
+  if (output.format === 'ndjson') await output.line(jsonTextOf(event));
   else await output.cells(runCells(event));
 }
 
 /** Writes what `subscribeAll` tells: an event within its entry, or a deletion. */
 export async function writeEntry(output: Output, entry: LogEntry): Promise<void> {
-  const { event, ...rest } = entry;
   if (output.format === 'ndjson') {
-    const members = JSON.stringify(rest);
-    const text = event === undefined ? '' : `,"event":${textOf(event)}`;
-    await output.line(`${members.slice(0, -1)}${text}}`);
+    await output.line(entryTextOf(entry));
     return;
   }
   const cells = [String(entry.position), entry.journal, entry.streamId];

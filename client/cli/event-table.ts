@@ -4,20 +4,13 @@
  * @module
  */
 import type { RunEvent, TurnEvent } from '../../shared/events.js';
-import { stringifyEvent } from '../../shared/json-stringify.js';
-import { JSON_DEPTH_MAX } from '../../shared/limits.js';
 import { detailsOf, jsonTextOf } from '../records.js';
 import { type Output, showValue } from './output.js';
-
-/** The JSON text of an event, never encoded anew where its line is still there. */
-export function textOf(event: TurnEvent | RunEvent): string {
-  return jsonTextOf(event) ?? stringifyEvent(event, { depthMax: JSON_DEPTH_MAX });
-}
 
 /** Writes turn events. */
 export async function writeTurns(output: Output, events: readonly TurnEvent[]): Promise<void> {
   if (output.format === 'ndjson') {
-    for (const event of events) await output.line(textOf(event));
+    for (const event of events) await output.line(jsonTextOf(event));
     return;
   }
   if (events.length === 0) return;
@@ -27,7 +20,7 @@ export async function writeTurns(output: Output, events: readonly TurnEvent[]): 
 /** Writes run events. */
 export async function writeRuns(output: Output, events: readonly RunEvent[]): Promise<void> {
   if (output.format === 'ndjson') {
-    for (const event of events) await output.line(textOf(event));
+    for (const event of events) await output.line(jsonTextOf(event));
     return;
   }
   if (events.length === 0) return;

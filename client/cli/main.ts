@@ -14,6 +14,7 @@ import { exitWhenOutputFails } from './output.js';
 import { addReadCommand } from './read-command.js';
 import { addRepairCommand } from './repair-command.js';
 import { fail } from './session.js';
+import { addStatusCommand } from './status-command.js';
 import { addTailCommand } from './tail-command.js';
 
 const TIMEOUT_MS_DEFAULT = 30_000;
@@ -58,6 +59,7 @@ function createProgram(): Command {
   addTailCommand(program);
   addRepairCommand(program);
   addOtherCommands(program);
+  addStatusCommand(program);
   return program;
 }
 

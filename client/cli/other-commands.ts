@@ -1,10 +1,10 @@
 /**
- * `eventlog states`, `pending`, `list`, `delete` and `status`.
+ * `eventlog states`, `pending`, `list` and `delete`.
  *
  * @module
  */
 import type { Command } from 'commander';
-import { textOf } from './event-table.js';
+import { jsonTextOf } from '../records.js';
 import { addExamples, parseLimit } from './options.js';
 import { showValue } from './output.js';
 import { runCommand, type Session } from './session.js';
@@ -15,7 +15,6 @@ export function addOtherCommands(program: Command): void {
   addPending(program);
   addList(program);
   addDelete(program);
-  addStatus(program);
 }
 
 function addStates(program: Command): void {
@@ -33,10 +32,10 @@ async function writeStates({ log, output }: Session, sessionId: string): Promise
   const { states, collisions } = await log.turns.states(sessionId);
   if (output.format === 'ndjson') {
     for (const [turnId, event] of Object.entries(states)) {
-      await output.line(`{"turnId":${JSON.stringify(turnId)},"state":${textOf(event)}}`);
+      await output.line(`{"turnId":${JSON.stringify(turnId)},"state":${jsonTextOf(event)}}`);
     }
     for (const { turnId, events } of collisions) {
-      const texts = events.map(textOf).join(',');
+      const texts = events.map(jsonTextOf).join(',');
       await output.line(`{"turnId":${JSON.stringify(turnId)},"collision":[${texts}]}`);
     }
     return;
@@ -74,8 +73,8 @@ async function writePending(
   if (output.format === 'ndjson') {
     for (const turn of pending) {
       const ids = `"sessionId":${JSON.stringify(turn.sessionId)},"turnId":${JSON.stringify(turn.turnId)}`;
-      const submitted = turn.submitted === null ? 'null' : textOf(turn.submitted);
-      await output.line(`{${ids},"submitted":${submitted},"latest":${textOf(turn.latest)}}`);
+      const submitted = turn.submitted === null ? 'null' : jsonTextOf(turn.submitted);
+      await output.line(`{${ids},"submitted":${submitted},"latest":${jsonTextOf(turn.latest)}}`);
     }
     return;
   }
@@ -153,20 +152,4 @@ function addDelete(program: Command): void {
 async function writeDeleted({ output }: Session, deleted: number, ids: object): Promise<void> {
   if (output.format === 'ndjson') await output.line(JSON.stringify({ ...ids, deleted }));
   else await output.line(`deleted ${deleted} events`);
-}
-
-function addStatus(program: Command): void {
-  const status = program.command('status').description("show the daemon's counters and state");
-  addExamples(status, ['eventlog status', 'eventlog status --json']);
-  status.action(async () => {
-    await runCommand(status, async ({ log, output }) => {
-      const stats = await log.stats();
-      if (output.format === 'ndjson') {
-        await output.line(JSON.stringify(stats));
-      } else {
-        const rows = Object.entries(stats).map(([name, value]) => [name, showValue(value)]);
-        await output.table(['what', 'value'], rows);
-      }
-    });
-  });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { once } from 'node:events';
+import { clearScreenDown, cursorTo } from 'node:readline';
 import type { Writable } from 'node:stream';
 import Table from 'cli-table3';
 import { EXIT } from './exit-codes.js';
@@ -31,6 +32,13 @@ export class Output {
   /** Writes one row that is no part of a table. */
   async cells(cells: readonly string[]): Promise<void> {
     await this.line(cells.map(cellOf).join('  ').trimEnd());
+  }
+
+  /** Writes rows as a table in place of all that the terminal shows. */
+  async screen(head: readonly string[], rows: readonly (readonly string[])[]): Promise<void> {
+    cursorTo(this.#stream, 0, 0);
+    clearScreenDown(this.#stream);
+    await this.table(head, rows);
   }
 
   /** Writes rows as a table. */

@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { openClient } from '../connect.js';
 import type { Connection } from '../connection.js';
 import type { EventLog } from '../event-log.js';
-import { problemOf } from './exit-codes.js';
+import { EXIT, problemOf } from './exit-codes.js';
 import { Output } from './output.js';
 
 /** The options that every command takes. */
@@ -48,6 +48,23 @@ export async function runCommand(
   } catch (error) {
     fail(error);
   }
+}
+
+/** Says on standard error when the daemon goes and comes back. */
+export function tellOfConnection(log: EventLog): void {
+  log.on('disconnect', () => warn(['the daemon is away; waiting for it']));
+  log.on('reconnect', () => warn(['the daemon is back']));
+}
+
+/** Ends the program well on a signal, for commands that go on until there is one. */
+export function exitOnSignal(say: () => void = () => undefined): void {
+  const end = (): void => {
+    say();
+    // What a slow reader has not taken yet would hold up every other end.
+    process.exit(EXIT.ok);
+  };
+  process.once('SIGINT', end);
+  process.once('SIGTERM', end);
 }
 
 /** Says what went wrong and sets the exit code. */

@@ -5,14 +5,12 @@
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { formatCursor, parseCursor } from '../../shared/cursor.js';
-import type { EventLog } from '../event-log.js';
 import type { Subscription } from '../subscription.js';
 import type { RunSubscribeOptions, SubscribeAfter } from '../types.js';
 import { writeEntry, writeRun, writeTurn } from './event-row.js';
-import { EXIT } from './exit-codes.js';
 import { addExamples, collect, parseCount } from './options.js';
 import type { Output } from './output.js';
-import { runCommand, type Session, warn } from './session.js';
+import { exitOnSignal, runCommand, type Session, tellOfConnection, warn } from './session.js';
 
 interface RunFlags {
   readonly from: SubscribeAfter;
@@ -131,19 +129,10 @@ async function follow<Item>(
 ): Promise<void> {
   const isPerson = process.stderr.isTTY;
   if (isPerson) tellOfConnection(log);
-  const end = (): void => {
+  exitOnSignal(() => {
     if (isPerson) warn([`ended; --from ${place()} goes on here`]);
-    // What a slow reader has not taken yet would hold up every other end.
-    process.exit(EXIT.ok);
-  };
-  process.once('SIGINT', end);
-  process.once('SIGTERM', end);
+  });
   for await (const item of subscription) await write(output, item);
-}
-
-function tellOfConnection(log: EventLog): void {
-  log.on('disconnect', () => warn(['the daemon is away; waiting for it']));
-  log.on('reconnect', () => warn(['the daemon is back']));
 }
 
 function runOptionsOf(flags: RunFlags): RunSubscribeOptions {

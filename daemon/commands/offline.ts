@@ -5,9 +5,10 @@
  */
 import { existsSync } from 'node:fs';
 import { InvalidArgumentError } from '../../shared/errors.js';
-import { type CheckedConfig, checkConfig, folderMode } from '../config.js';
+import { folderMode } from '../config.js';
 import { checkFormat, prepareDirectory, refuseNewerFormat } from '../directory.js';
 import { lockDirectory } from '../directory-lock.js';
+import type { CheckedConfig } from '../settings.js';
 import { type Layout, layoutOf } from '../storage/layout.js';
 import { type CommonOptions, configOf } from './options.js';
 
@@ -29,7 +30,7 @@ export async function offline<T>(
   access: OfflineAccess,
   step: (directory: OfflineDirectory) => T | Promise<T>,
 ): Promise<T> {
-  const config = checkConfig(configOf(options));
+  const { config } = configOf(options);
   const layout = layoutOf(config.dir);
   if (!existsSync(layout.dir))
     throw new InvalidArgumentError(

@@ -3,90 +3,56 @@
  *
  * @module
  */
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { DaemonConfig } from '../config.js';
+import { type Command, Option } from 'commander';
+import { type ResolvedConfig, resolveConfig } from '../config.js';
+import { flagSource } from '../config-source.js';
+import { SETTINGS, type Setting } from '../settings.js';
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+/** Settings that concern commands which start no daemon, too. */
+const COMMON: ReadonlySet<string> = new Set(['dir', 'socket']);
 
-/** What the command line says of the configuration. */
-export interface CommonOptions extends DaemonConfig {
-  readonly socket?: string;
+/** What the command line says, as texts: the configuration checks them. */
+export interface CommonOptions {
+  readonly config?: string;
   readonly json?: boolean;
 }
 
-/** Adds `--dir`, `--socket` and `--json`. */
+/** Adds `--dir`, `--socket`, `--config` and `--json`. */
 export function withCommonOptions(command: Command): Command {
+  for (const setting of SETTINGS) if (COMMON.has(setting.flag)) addSetting(command, setting);
   return command
-    .addOption(
-      new Option('--dir <dir>', 'the journal directory (default: $EVENTLOGD_DIR, else ./data)'),
-    )
-    .addOption(
-      new Option(
-        '--socket <path>',
-        'the socket (default: $EVENTLOGD_SOCKET, else in the directory)',
-      ),
-    )
+    .option('--config <file>', 'a JSON file of settings ($EVENTLOGD_CONFIG)')
     .option('--json', 'print JSON, one object a line');
 }
 
 /** Adds the options of the daemon itself. */
 export function withDaemonOptions(command: Command): Command {
-  return withCommonOptions(command)
-    .addOption(
-      new Option('--socket-mode <mode>', 'who may connect, such as 0660 (default: 0600)').argParser(
-        parseMode,
-      ),
-    )
-    .addOption(
-      new Option('--file-mode <mode>', 'the mode of journal files (default: 0600)').argParser(
-        parseMode,
-      ),
-    )
-    .addOption(
-      new Option(
-        '--segment-bytes <bytes>',
-        'size of a commit-log segment, 256k to 128m (default: 128m)',
-      ).argParser(parseBytes),
-    )
-    .addOption(
-      new Option(
-        '--log-retention-bytes <bytes>',
-        'commit log kept for readers (default: 1g)',
-      ).argParser(parseBytes),
-    )
-    .addOption(
-      new Option(
-        '--event-bytes-max <bytes>',
-        'largest event, at most 64m (default: 16m)',
-      ).argParser(parseBytes),
-    )
-    .addOption(
-      new Option('--log-level <level>', 'how much is logged').choices([
-        'fatal',
-        'error',
-        'warn',
-        'info',
-        'debug',
-        'silent',
-      ]),
-    );
+  withCommonOptions(command);
+  for (const setting of SETTINGS) if (!COMMON.has(setting.flag)) addSetting(command, setting);
+  return command;
 }
 
-/** The configuration that the options say. */
-export function configOf(options: CommonOptions): DaemonConfig {
-  const { socket, json: _json, ...config } = options;
-  return socket === undefined ? config : { ...config, socketPath: socket };
+/**
+ * The configuration that the options say, completed and checked.
+ *
+ * @throws InvalidArgumentError that names the setting and who said it
+ */
+export function configOf(options: CommonOptions): ResolvedConfig {
+  const flags = new Map<string, string | true>();
+  for (const setting of SETTINGS) {
+    const said = (options as Readonly<Record<string, unknown>>)[optionOf(setting).attributeName()];
+    if (typeof said === 'string' || said === true) flags.set(setting.flag, said);
+  }
+  return resolveConfig(flagSource(flags), options.config);
 }
 
-function parseMode(text: string): number {
-  if (!/^0?[0-7]{3}$/.test(text))
-    throw new InvalidArgumentError('give an octal mode, such as 0660');
-  return Number.parseInt(text, 8);
+function addSetting(command: Command, setting: Setting): void {
+  command.addOption(optionOf(setting));
 }
 
-function parseBytes(text: string): number {
-  const [, digits, unit] = /^([0-9]+)([kmg]?)$/i.exec(text) ?? [];
-  if (digits === undefined || unit === undefined)
-    throw new InvalidArgumentError('give a number of bytes, such as 65536, 256k or 128m');
-  return Number(digits) * (UNITS[unit.toLowerCase()] ?? 1);
+function optionOf({ flag, placeholder, what, form, byDefault, env }: Setting): Option {
+  const value = placeholder === null ? '' : ` ${placeholder}`;
+  const shape = placeholder === null || form === 'a path' ? '' : `: ${form}`;
+  const otherwise = byDefault === null ? '' : `, else ${byDefault}`;
+  return new Option(`--${flag}${value}`, `${what}${shape} ($${env}${otherwise})`);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { crc32 } from 'node:zlib';
+import type { Journal } from '../../shared/events.js';
 import { FRAME_HEADER_BYTES } from '../storage/frame-format.js';
 import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile, OwnLine } from '../streams/journal-file.js';
@@ -29,6 +30,8 @@ export interface Applied {
   readonly changed: ReadonlySet<Stream>;
   /** Streams in whose files other programs' bytes were met. */
   readonly foreign: ReadonlySet<Stream>;
+  /** Bytes of the lines of each journal. */
+  readonly bytes: Readonly<Record<Journal, number>>;
   /** Files that had no room. */
   readonly behind: readonly { readonly stream: Stream; readonly file: JournalFile }[];
 }
@@ -82,14 +85,17 @@ export function applyBatch(
   const all: PlacedEvent[] = adopted.flatMap(({ events }) => events);
   const foreign = new Set<Stream>();
   const behind: { stream: Stream; file: JournalFile }[] = [];
+  const bytes = { turns: 0, runs: 0 };
   for (const [at, { file, events }] of lines.entries()) {
     const written = results[at] as FileWritten;
     const stream = events[0].target;
-    let offset = noteWritten({ file, events }, written, frame);
+    const begin = noteWritten({ file, events }, written, frame);
+    let offset = begin;
     for (const event of events) {
       all.push(Object.assign(event, { offset }));
       offset += event.line.length + 1;
     }
+    bytes[stream.name.journal] += offset - begin;
     if (!written.ok) behind.push({ stream, file });
     else if (written.foreign) foreign.add(stream);
   }
@@ -106,7 +112,7 @@ export function applyBatch(
     for (const event of events) if (event.isNumbered) addToRanges(stream.ranges, event);
     for (const tail of tails) stream.account(tail);
   }
-  return { events: all, changed, foreign, behind };
+  return { events: all, changed, foreign, behind, bytes };
 }
 
 /** Notes where a file's lines went, or that they wait; returns the offset of the first. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { CHECKPOINT_AGE_MS, CHECKPOINT_LOG_BYTES } from '../../shared/limits.js';
+import { Distribution, SECONDS } from '../metrics/distribution.js';
 import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEnd } from '../storage/catalog-file.js';
 import { type CatalogFrame, encodeCatalogFrame } from '../storage/catalog-format.js';
@@ -46,24 +47,53 @@ export interface CheckpointerOptions {
   /** Brings the catalog up to date with the streams in memory. */
   readonly refreshCatalog: () => void;
   readonly onFatal: (failure: Failure) => void;
+  /** Told of each checkpoint that is durable. */
+  readonly onDone: (facts: {
+    readonly tookMs: number;
+    readonly fileSyncs: number;
+    readonly directorySyncs: number;
+  }) => void;
+  /** Told of a sync that took long. */
+  readonly onSlowSync: (path: string, tookMs: number) => void;
 }
 
-/** Counts of what checkpoints synced. */
+/** Nothing begins any more: what is not durable is recovery's. */
+const CLOSED: Failure = {
+  phase: 'sync',
+  code: 'CLOSED',
+  path: '',
+  message: 'the daemon is stopping',
+};
+
+/** Counts of what checkpoints synced, and when the last one was. */
 export interface CheckpointCounts {
   checkpoints: number;
   fileSyncs: number;
   directorySyncs: number;
+  /** Its beginning and end, in milliseconds since 1970. */
+  last: { readonly began: number; readonly ended: number } | null;
+  readonly seconds: Distribution;
 }
 
 /** Runs checkpoints, one at a time. */
 export class Checkpointer {
-  readonly counts: CheckpointCounts = { checkpoints: 0, fileSyncs: 0, directorySyncs: 0 };
+  readonly counts: CheckpointCounts = {
+    checkpoints: 0,
+    fileSyncs: 0,
+    directorySyncs: 0,
+    last: null,
+    seconds: new Distribution(SECONDS),
+  };
   readonly #options: CheckpointerOptions;
   #end: CatalogEnd;
   #bytesWhenReplaced: number;
   #logBytesAtLast = 0;
+  /** When the oldest write was that no checkpoint covers, and that the running one does not. */
+  #uncoveredSinceMs: number | null = null;
+  #laterSinceMs: number | null = null;
   #running: Promise<Failure | null> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #isClosed = false;
   #isCurrent: boolean;
   #trash: Trash[];
 
@@ -80,14 +110,26 @@ export class Checkpointer {
     this.#trash.push({ position, path });
   }
 
+  /** How long the oldest write waits that no checkpoint covers; 0 where all is covered. */
+  get ageMs(): number {
+    return this.#uncoveredSinceMs === null ? 0 : performance.now() - this.#uncoveredSinceMs;
+  }
+
+  /** Bytes of the log that a recovery would have to carry out. */
+  get uncoveredBytes(): number {
+    return this.#options.log.bytesWritten - this.#logBytesAtLast;
+  }
+
   /** Starts a checkpoint if one is due; called after each commit. */
   consider(): void {
-    const { files, log, dirtyFilesMax } = this.#options;
-    const due =
-      files.dirty.size >= dirtyFilesMax ||
-      log.bytesWritten - this.#logBytesAtLast >= CHECKPOINT_LOG_BYTES;
+    const { files, dirtyFilesMax } = this.#options;
+    if (this.#laterSinceMs === null) {
+      this.#laterSinceMs = performance.now();
+      this.#uncoveredSinceMs ??= this.#laterSinceMs;
+    }
+    const due = files.dirty.size >= dirtyFilesMax || this.uncoveredBytes >= CHECKPOINT_LOG_BYTES;
     if (due) void this.run();
-    else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+    else this.#runLater();
   }
 
   /** Runs a checkpoint, or waits for the one that runs; null when it is durable. */
@@ -113,18 +155,32 @@ export class Checkpointer {
     return failure;
   }
 
+  /** Begins no more of them; the one that runs is finished. */
   close(): void {
+    this.#isClosed = true;
+    this.#clearTimer();
+  }
+
+  #runLater(): void {
+    if (this.#isClosed) return;
+    this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+  }
+
+  #clearTimer(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
 
   async #checkpoint(cleanStop: boolean): Promise<Failure | null> {
-    this.close();
+    this.#clearTimer();
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
     await committer.finished();
+    if (this.#isClosed) return CLOSED;
+    const began = Date.now();
     // From here to the task everything is one instant: what is committed now is what is covered.
     this.#options.refreshCatalog();
     retries.forgetOld(Date.now());
+    this.#laterSinceMs = null;
     const covered = committer.frontier;
     const logBytes = log.bytesWritten;
     const dirty = [...files.dirty].map((file) => ({
@@ -168,10 +224,11 @@ export class Checkpointer {
       retries.giveBack(changes);
       files.giveBackFolders(folders);
       if (!isNoRoom(result.failure)) this.#options.onFatal(result.failure);
-      else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+      else this.#runLater();
       return result.failure;
     }
-    this.#done(result.value);
+    this.#done(result.value, began);
+    this.#uncoveredSinceMs = this.#laterSinceMs;
     files.synced(dirty, Date.now());
     this.#trash = this.#trash.filter((one) => !trash.includes(one));
     this.#logBytesAtLast = logBytes;
@@ -180,13 +237,18 @@ export class Checkpointer {
     return await this.#trimLog(covered);
   }
 
-  #done({ end, replaced, fileSyncs, directorySyncs }: CheckpointDone): void {
+  #done({ end, replaced, fileSyncs, directorySyncs, slow }: CheckpointDone, began: number): void {
+    for (const { path, ms } of slow) this.#options.onSlowSync(path, ms);
     this.#end = end;
     this.#isCurrent = true;
     if (replaced) this.#bytesWhenReplaced = end.cursor;
     this.counts.checkpoints += 1;
+    const ended = Date.now();
+    this.counts.last = { began, ended };
+    this.counts.seconds.record((ended - began) / 1000);
     this.counts.fileSyncs += fileSyncs;
     this.counts.directorySyncs += directorySyncs;
+    this.#options.onDone({ tookMs: ended - began, fileSyncs, directorySyncs });
   }
 
   /** Deletes the oldest segments that nothing needs, beyond what is retained. */

@@ -9,6 +9,7 @@
  * @module
  */
 import { StorageFailedError, StorageFullError } from '../../shared/errors.js';
+import { SLOW_SYNC_MS } from '../../shared/limits.js';
 import { encodeFrameOnDisk, frameLength } from '../storage/frame-format.js';
 import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile } from '../streams/journal-file.js';
@@ -17,6 +18,7 @@ import type { Hub } from '../subscriptions/hub.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import { type Failure, isNoRoom } from '../workers/failure.js';
 import { type Applied, applyBatch, fileTasks, linesByFile } from './apply-batch.js';
+import { CommitCounts } from './commit-counts.js';
 import { FilesBehind } from './files-behind.js';
 import { type CommitHealth, Health } from './health.js';
 import type { Lane } from './lanes.js';
@@ -47,21 +49,14 @@ export interface CommitterOptions {
   readonly onCommitted: () => void;
   /** Told when the log has no room: a checkpoint may free some. */
   readonly onLogFull: () => void;
+  /** Told of a sync of the log that took long. */
+  readonly onSlowSync: (path: string, tookMs: number) => void;
   readonly onHealth: (health: CommitHealth, reason: string) => void;
-}
-
-/** Counts what the committer did. */
-export interface CommitCounts {
-  appends: number;
-  events: number;
-  /** Events of other programs that were met while their stream was open. */
-  adopted: number;
-  commits: number;
 }
 
 /** The committer. */
 export class Committer {
-  readonly counts: CommitCounts = { appends: 0, events: 0, adopted: 0, commits: 0 };
+  readonly counts: CommitCounts = new CommitCounts();
   readonly #options: CommitterOptions;
   readonly #behind: FilesBehind;
   readonly #health: Health;
@@ -72,6 +67,7 @@ export class Committer {
   #nextPosition: number;
   #coveredPosition: number;
   #idle: (() => void)[] = [];
+  #writingSinceMs: number | null = null;
   #isFinishing = false;
   #finished: (() => void)[] = [];
 
@@ -89,6 +85,11 @@ export class Committer {
     return this.#health.health;
   }
 
+  /** Why the health is not `ok`; else empty. */
+  get healthReason(): string {
+    return this.#health.reason;
+  }
+
   /** The last position that is durable. */
   get frontier(): number {
     return this.#lastPosition;
@@ -97,6 +98,11 @@ export class Committer {
   /** The position that the next event takes. */
   get nextPosition(): number {
     return this.#nextPosition;
+  }
+
+  /** How long the commit in flight has been with the disk; 0 where there is none. */
+  get writingMs(): number {
+    return this.#writingSinceMs === null ? 0 : performance.now() - this.#writingSinceMs;
   }
 
   /** Operations that wait. */
@@ -216,13 +222,17 @@ export class Committer {
     };
     const frame = encodeFrameOnDisk(header, payload.view());
     const lines = linesByFile(batch, files);
+    const place = log.place();
+    this.#writingSinceMs = performance.now();
     const result = await lane.run({
       kind: 'commit',
-      log: { ...log.place(), frame },
+      log: { ...place, frame },
       files: fileTasks(lines),
     });
+    this.#writingSinceMs = null;
     for (const { file } of lines) file.writing = false;
     if (result.kind !== 'commit') throw new Error('the commit lane answered another task');
+    if (result.syncMs >= SLOW_SYNC_MS) this.#options.onSlowSync(place.path, result.syncMs);
     // Something else failed meanwhile: what this batch came to is for recovery to say.
     if (!this.#isWorking()) return this.#rejectUnknown(sealed, 'the daemon is stopping');
     if (result.logFailure !== null) {
@@ -237,15 +247,15 @@ export class Committer {
     this.#apply(batch, applyBatch({ lines, adopted: batch.adopted }, result.files, frame));
     this.#land(batch.streams);
     batch.remember();
-    this.counts.commits += 1;
+    this.counts.committed(batch.events.length, length, result.syncMs);
     await this.#answer(sealed);
     this.#options.onCommitted();
   }
 
-  #apply(batch: Batch, { events, changed, foreign, behind }: Applied): void {
+  #apply(batch: Batch, { events, changed, foreign, behind, bytes }: Applied): void {
     const { streams, hub } = this.#options;
     for (const stream of changed) streams.changed(stream);
-    for (const { events: lines } of batch.adopted) this.counts.adopted += lines.length;
+    this.counts.applied(bytes, batch.adopted);
     for (const stream of foreign) streams.adopt(stream);
     for (const { stream, file } of behind) this.#behind.add(stream, file);
     if (behind.length > 0) this.#health.set('files-behind', this.#behind.describe());
@@ -260,12 +270,10 @@ export class Committer {
   /** The batch is durable: answers its operations, those last that have more to be done. */
   async #answer(sealed: readonly SealedOperation[]): Promise<void> {
     const later: (SealedOperation & Required<Pick<SealedOperation, 'after'>>)[] = [];
+    const nowMs = performance.now();
     for (const one of sealed) {
       const { operation, adds, after, done } = one;
-      if (adds && operation.kind === 'append') {
-        this.counts.appends += 1;
-        this.counts.events += operation.events.length;
-      }
+      if (adds && operation.kind === 'append') this.counts.answered(operation, nowMs);
       if (after === undefined) done();
       else later.push({ ...one, after });
     }

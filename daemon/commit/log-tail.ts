@@ -227,9 +227,10 @@ export class LogTail {
 
   async #seal(segment: OpenSegment): Promise<void> {
     const { fd, path, cursor } = segment;
+    // Whoever reads the log meanwhile must not miss what is in it.
+    this.#closed.push(this.#closedForm(segment));
     this.#settled(await this.#options.lane.run({ kind: 'seal', fd, path, length: cursor }));
     closeSync(fd);
-    this.#closed.push(this.#closedForm(segment));
   }
 
   #closedForm({ number, path, firstPosition, cursor }: OpenSegment): ClosedSegment {

@@ -87,6 +87,8 @@ export interface AppendOperation {
   readonly conditions: AppendConditions;
   /** Bytes that it may take in a commit. */
   readonly bytes: number;
+  /** When it was handed over, by `performance.now()`. */
+  readonly takenMs: number;
   readonly settle: Settle<AppendResult>;
 }
 

@@ -5,10 +5,11 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { EventTooLargeError, InvalidIdError } from '../../shared/errors.js';
+import { EventTooLargeError, InvalidIdError, OverloadedError } from '../../shared/errors.js';
 import { describeIdProblem, type IdKind, isId, isNewId } from '../../shared/ids.js';
 import { type JsonScan, scanObject } from '../../shared/json-scan.js';
 import {
+  CLIENT_NUMBERS_MAX,
   INLINE_VALIDATION_BYTES_MAX,
   JSON_DEPTH_MAX,
   JSON_MEMBERS_MAX,
@@ -20,7 +21,12 @@ import { journalFileName } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
 import type { Stream } from '../streams/stream.js';
 import type { AnswerWriter } from './answer-writer.js';
-import { answerAppend, terminalRefusal } from './append-answers.js';
+import {
+  answerAppend,
+  foundPresent,
+  type SettledAppend,
+  terminalRefusal,
+} from './append-answers.js';
 import type { ServerContext } from './context.js';
 import { boundedText, checkText, prepareRun, prepareTurn } from './prepare-event.js';
 
@@ -132,7 +138,7 @@ export class Appends {
   async #inOrder(
     texts: readonly Uint8Array[],
     prepare: (scans: readonly JsonScan[]) => Prepared,
-  ): Promise<AppendResult> {
+  ): Promise<SettledAppend> {
     const isLarge = texts.some(({ length }) => length > INLINE_VALIDATION_BYTES_MAX);
     if (this.#before === null && !isLarge) {
       const prepared = prepare(texts.map(scanInline));
@@ -142,9 +148,9 @@ export class Appends {
     return await this.#later(async () => prepare(await this.#scanAll(texts)));
   }
 
-  async #later(prepare: () => Promise<Prepared>): Promise<AppendResult> {
+  async #later(prepare: () => Promise<Prepared>): Promise<SettledAppend> {
     const before = this.#before;
-    const turn = (async (): Promise<{ readonly done: Promise<AppendResult> }> => {
+    const turn = (async (): Promise<{ readonly done: Promise<SettledAppend> }> => {
       await before;
       const prepared = await prepare();
       await this.#checkNewIds(prepared);
@@ -163,26 +169,43 @@ export class Appends {
     return await (await turn).done;
   }
 
-  async #enqueue({ events, conditions }: Prepared): Promise<AppendResult> {
-    const { table, committer } = this.#context.store;
-    const streams = [...new Set(events.map(({ stream }) => stream))];
+  async #enqueue(prepared: Prepared): Promise<SettledAppend> {
+    const { table } = this.#context.store;
+    const streams = [...new Set(prepared.events.map(({ stream }) => stream))];
     try {
-      return await new Promise<AppendResult>((resolve, reject) => {
+      for (;;) {
+        const settled = await this.#attempt(prepared, streams);
+        if (settled !== null) return settled;
+      }
+    } finally {
+      for (const stream of streams) table.release(stream);
+    }
+  }
+
+  /** Null where what stood in the way was deleted before it could be shown: it is tried anew. */
+  async #attempt(
+    { events, conditions }: Prepared,
+    streams: readonly Stream[],
+  ): Promise<SettledAppend | null> {
+    const { table, committer } = this.#context.store;
+    try {
+      const result = await new Promise<AppendResult>((resolve, reject) => {
         committer.enqueue({
           kind: 'append',
           streams,
           events,
           conditions,
           bytes: bytesOf(events),
+          takenMs: performance.now(),
           settle: { resolve, reject },
         });
       });
+      return result.kind === 'present' ? await foundPresent(table, result) : result;
     } catch (error) {
-      throw error instanceof TerminalRefusal
-        ? await terminalRefusal(this.#context.store.files, error)
-        : error;
-    } finally {
-      for (const stream of streams) table.release(stream);
+      if (!(error instanceof TerminalRefusal)) throw error;
+      const refusal = await terminalRefusal(table, error);
+      if (refusal === null) return null;
+      throw refusal;
     }
   }
 
@@ -246,10 +269,16 @@ export class Appends {
     };
   }
 
-  #identity({ number, lowest }: { number?: number; lowest?: number }): Identity | null {
-    return number === undefined
-      ? null
-      : { clientId: this.#clientId, number, lowest: lowest ?? number };
+  #identity(request: { number?: number; lowest?: number }): Identity | null {
+    const { number, lowest = number } = request;
+    if (number === undefined || lowest === undefined) return null;
+    // All results from the lowest number on are kept.
+    if (number - lowest >= CLIENT_NUMBERS_MAX) {
+      throw new OverloadedError(
+        `number ${number} lies ${CLIENT_NUMBERS_MAX} or more above ${lowest}, whose answer is still awaited; wait for that`,
+      );
+    }
+    return { clientId: this.#clientId, number, lowest };
   }
 }
 

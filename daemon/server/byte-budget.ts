@@ -14,6 +14,10 @@ export class ByteBudget {
     this.#bytesMax = bytesMax;
   }
 
+  get used(): number {
+    return this.#used;
+  }
+
   /** Whether there is room; if not, `retry` is called once there is. */
   hasRoom(retry: () => void): boolean {
     if (this.#used < this.#bytesMax) return true;

@@ -39,7 +39,7 @@ import type { ServerContext } from './context.js';
 import { ClientGone, Outbox } from './outbox.js';
 import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
-import { Subscriptions } from './subscriptions.js';
+import { type SubscriptionCounts, Subscriptions } from './subscriptions.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -71,7 +71,7 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#outbox = new Outbox(socket, () => this.#subscriptions.resume());
+    this.#outbox = new Outbox(socket, () => this.#onRoom());
     this.#subscriptions = new Subscriptions(options.context, this.#outbox);
     this.#decoder = new FrameDecoder({
       frameBytesMax: options.context.limits.frameBytesMax,
@@ -90,6 +90,11 @@ export class Connection {
     // A connection that breaks ends like one that closes.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
+  }
+
+  /** Adds its subscriptions to the counts. */
+  countSubscriptions(states: SubscriptionCounts): void {
+    this.#subscriptions.count(states);
   }
 
   /** Refuses new calls and resolves when all that were accepted are answered and sent. */
@@ -159,7 +164,15 @@ export class Connection {
     }
   }
 
+  /** The client has read. */
+  #onRoom(): void {
+    this.#silence.heard();
+    this.#subscriptions.resume();
+    if (this.#socket.isPaused()) this.#read();
+  }
+
   #hasWindow(): boolean {
+    if (this.#outbox.isFull) return false;
     if (this.#calls >= CONNECTION_CALLS_MAX || this.#bytes >= CONNECTION_BYTES_MAX) return false;
     return this.#options.budget.hasRoom(() => this.#read());
   }
@@ -222,8 +235,8 @@ export class Connection {
 
   /** A client that hangs is left, and with it what its subscriptions take. */
   #beat(): void {
-    // What is not read yet may be the sign of life.
-    if (this.#socket.isPaused()) this.#silence.heard();
+    // What is not read yet may be the sign of life, but for a client that does not read.
+    if (this.#socket.isPaused() && !this.#outbox.isFull) this.#silence.heard();
     const step = this.#silence.tick();
     if (step === 'ping') this.#outbox.send({ type: 'ping' });
     if (step !== 'dead') return;
@@ -278,7 +291,10 @@ export class Connection {
 
   #refuse(id: number, error: unknown): void {
     if (error instanceof ClientGone) return;
-    this.#outbox.send({ id, error: wireError(error, this.#options.onProblem) });
+    const { context, onProblem } = this.#options;
+    const wire = wireError(error, onProblem);
+    context.refusals.set(wire.code, (context.refusals.get(wire.code) ?? 0) + 1);
+    this.#outbox.send({ id, error: wire });
   }
 
   #release(bytes: number): void {

@@ -13,6 +13,8 @@ export interface ServerContext {
   readonly store: Store;
   readonly epoch: number;
   readonly version: string;
+  /** How often calls were refused, by the code of the error. */
+  readonly refusals: Map<string, number>;
   /** What `stats` answers. */
   readonly stats: () => object;
 }

@@ -10,6 +10,7 @@ import { CONNECTIONS_MAX, DAEMON_BYTES_MAX, LISTEN_BACKLOG } from '../../shared/
 import { ByteBudget } from './byte-budget.js';
 import { Connection } from './connection.js';
 import type { ServerContext } from './context.js';
+import type { SubscriptionCounts } from './subscriptions.js';
 
 export interface ListenerOptions {
   readonly socketPath: string;
@@ -32,6 +33,18 @@ export class Listener {
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  /** How many subscriptions are in which state. */
+  subscriptionStates(): SubscriptionCounts {
+    const states = { opening: 0, behind: 0, starved: 0, live: 0 };
+    for (const connection of this.#connections) connection.countSubscriptions(states);
+    return states;
+  }
+
+  /** Request bytes in flight, of all connections. */
+  get requestBytes(): number {
+    return this.#budget.used;
   }
 
   /** Replaces a stale socket and listens; the directory's lock must be held. */

@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { encodeFrame } from '../../shared/frame-codec.js';
-import { CONNECTION_UNSENT_BYTES_MAX } from '../../shared/limits.js';
+import { CONNECTION_UNREAD_BYTES_MAX, CONNECTION_UNSENT_BYTES_MAX } from '../../shared/limits.js';
 
 /** Parts this small are copied together, larger ones are written as they are. */
 const GATHERED_BYTES_MAX = 16 * 1024;
@@ -58,11 +58,18 @@ export class Outbox {
     return this.#bytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX;
   }
 
+  /** Whether so much waits for the client that nothing more is to be taken from it. */
+  get isFull(): boolean {
+    return this.#bytes + this.#socket.writableLength >= CONNECTION_UNREAD_BYTES_MAX;
+  }
+
   /** Resolves when there is room; rejects when the client is gone. */
   async drained(): Promise<void> {
-    if (this.hasRoom) return;
-    if (this.#socket.destroyed) throw new ClientGone();
-    await new Promise<void>((resolve, reject) => this.#drains.push({ resolve, reject }));
+    // Of many that wait, the first ones may take all the room.
+    while (!this.hasRoom) {
+      if (this.#socket.destroyed) throw new ClientGone();
+      await new Promise<void>((resolve, reject) => this.#drains.push({ resolve, reject }));
+    }
   }
 
   /** Hands everything to the socket. */

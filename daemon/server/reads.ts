@@ -5,7 +5,9 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { isId } from '../../shared/ids.js';
+import { CONNECTION_READS_MAX } from '../../shared/limits.js';
 import type { RequestOf, WireRow } from '../../shared/protocol.js';
 import type { StreamName } from '../storage/layout.js';
 import type { RunRowKind } from '../storage/line-facts.js';
@@ -25,6 +27,7 @@ const DAMAGE_PER_FRAME = 3;
 /** Handles the reads of one connection. */
 export class Reads {
   readonly #context: ServerContext;
+  readonly #atOnce: LimitFunction = pLimit(CONNECTION_READS_MAX);
 
   constructor(context: ServerContext) {
     this.#context = context;
@@ -32,7 +35,7 @@ export class Reads {
 
   async turns(request: RequestOf<'turns.read'>, answer: AnswerWriter): Promise<void> {
     const { afterSeq = 0, limit = Number.POSITIVE_INFINITY } = request;
-    await this.#context.store.table.read(sessionName(request.sessionId), async (stream) => {
+    await this.#read(sessionName(request.sessionId), answer, async (stream) => {
       const { index, generation } = stream;
       // Without a cursor old lines of seq 0 are read too.
       const after = afterSeq === 0 ? -1 : afterSeq;
@@ -52,7 +55,7 @@ export class Reads {
   }
 
   async states(request: RequestOf<'turns.states'>, answer: AnswerWriter): Promise<void> {
-    await this.#context.store.table.read(sessionName(request.sessionId), async (stream) => {
+    await this.#read(sessionName(request.sessionId), answer, async (stream) => {
       const { index, generation } = stream;
       const turns = [...stream.turns.turns];
       const latest = turns.map(([turnId, { latest: row }]) => ({
@@ -89,7 +92,7 @@ export class Reads {
   }
 
   async head(name: StreamName, answer: AnswerWriter): Promise<void> {
-    await this.#context.store.table.read(name, async ({ generation, lastSeq }) => {
+    await this.#read(name, answer, async ({ generation, lastSeq }) => {
       answer.end({ head: { generation, seq: generation === 0 ? 0 : lastSeq } });
     });
   }
@@ -141,7 +144,7 @@ export class Reads {
   }
 
   async countMessages(threadId: string, answer: AnswerWriter): Promise<void> {
-    await this.#context.store.table.read(threadName(threadId), async ({ index }) => {
+    await this.#read(threadName(threadId), answer, async ({ index }) => {
       answer.end({ count: countRows(index, ({ category }) => category === 'message') });
     });
   }
@@ -151,9 +154,21 @@ export class Reads {
     answer: AnswerWriter,
     select: (stream: Stream) => readonly number[],
   ): Promise<void> {
-    await this.#context.store.table.read(threadName(threadId), async (stream) => {
+    await this.#read(threadName(threadId), answer, async (stream) => {
       await this.#sendRows(stream, select(stream), answer);
       answer.end();
+    });
+  }
+
+  /** Reads a stream; what a client does not take waits as a request, and not as lines. */
+  async #read(
+    name: StreamName,
+    answer: AnswerWriter,
+    step: (stream: Stream) => Promise<void>,
+  ): Promise<void> {
+    await this.#atOnce(async () => {
+      await answer.ready();
+      await this.#context.store.table.read(name, step, () => answer.restart());
     });
   }
 

@@ -11,13 +11,16 @@ import type { KindFilter } from '../streams/queries.js';
 import { CatchUp } from '../subscriptions/catch-up.js';
 import { LogSubscription } from '../subscriptions/log-subscription.js';
 import { StreamSubscription } from '../subscriptions/stream-subscription.js';
-import type { Subscriber, SubscriberSink } from '../subscriptions/subscriber.js';
+import type { Subscriber, SubscriberSink, SubscriptionState } from '../subscriptions/subscriber.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { sessionName, threadName } from './reads.js';
 
 type Subscription = StreamSubscription | LogSubscription;
+
+/** How many subscriptions are in which state. */
+export type SubscriptionCounts = Record<SubscriptionState, number>;
 
 /** The subscriptions of one connection. */
 export class Subscriptions {
@@ -67,6 +70,11 @@ export class Subscriptions {
   /** The connection may take more. */
   resume(): void {
     this.#catchUp.resume();
+  }
+
+  /** Adds the open ones to the counts. */
+  count(states: SubscriptionCounts): void {
+    for (const { state } of this.#open.values()) if (state !== 'ended') states[state] += 1;
   }
 
   /** The connection is over. */

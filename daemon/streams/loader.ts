@@ -38,11 +38,12 @@ export interface LoaderOwner {
 
 /** Loads streams. */
 export class Loader {
-  /** The fsyncs that made foreign content durable, and how often streams were read. */
-  readonly counts: { fileSyncs: number; directorySyncs: number; loads: number } = {
+  /** The fsyncs that made foreign content durable, and how often streams were read, and read anew. */
+  readonly counts: Record<'fileSyncs' | 'directorySyncs' | 'loads' | 'reloads', number> = {
     fileSyncs: 0,
     directorySyncs: 0,
     loads: 0,
+    reloads: 0,
   };
   readonly #options: LoaderOptions;
   readonly #owner: LoaderOwner;

@@ -23,9 +23,11 @@ import type { Failure } from '../workers/failure.js';
 import { lookAt } from './freshness.js';
 import { Growth, isOpenForAdoption } from './growth.js';
 import type { JournalFile } from './journal-file.js';
+import { readLine } from './line-reader.js';
 import { Loader, type LoaderOptions } from './loader.js';
 import { openFailure } from './open-failure.js';
 import { Stream } from './stream.js';
+import type { StreamIndex } from './stream-index.js';
 
 export interface StreamTableOptions extends LoaderOptions {
   readonly layout: Layout;
@@ -81,7 +83,7 @@ export class StreamTable implements StreamSource {
     this.#committer = committer;
   }
 
-  /** The fsyncs that made foreign content durable, and how often streams were read. */
+  /** The fsyncs that made foreign content durable, and how often streams were read, and read anew. */
   get counts(): Loader['counts'] {
     return this.#loader.counts;
   }
@@ -176,8 +178,17 @@ export class StreamTable implements StreamSource {
     yield* this.#idle.values();
   }
 
-  /** Runs a step with a stream that is open and as its files are. */
-  async read<T>(name: StreamName, step: (stream: Stream) => Promise<T>): Promise<T> {
+  /**
+   * Runs a step with a stream that is open and as its files are.
+   *
+   * @param mayRepeat asked whether the step can be run anew, where the stream was deleted or read
+   *   anew under it
+   */
+  async read<T>(
+    name: StreamName,
+    step: (stream: Stream) => Promise<T>,
+    mayRepeat: () => boolean = () => true,
+  ): Promise<T> {
     // What made a load fail that began before this call may have been mended before it, too.
     if (this.peek(name)?.state.kind === 'loading') {
       const joined = this.hold(name);
@@ -186,11 +197,38 @@ export class StreamTable implements StreamSource {
     }
     const stream = this.hold(name);
     try {
-      await this.fresh(stream);
-      return await step(stream);
+      for (;;) {
+        await this.fresh(stream);
+        const { index } = stream;
+        try {
+          return await step(stream);
+        } catch (error) {
+          if (!(await this.#isOther(stream, index)) || !mayRepeat()) throw error;
+        }
+      }
     } finally {
       this.release(stream);
     }
+  }
+
+  /**
+   * The line of a row of a stream that is held; null where the stream was deleted or read anew
+   * meanwhile, so that the row is to be looked up again.
+   */
+  async line(stream: Stream, row: number): Promise<Buffer | null> {
+    const { index, files } = stream;
+    try {
+      return await readLine(this.#options.files, [...files], index.row(row));
+    } catch (error) {
+      if (await this.#isOther(stream, index)) return null;
+      throw error;
+    }
+  }
+
+  /** Whether the rows that somebody read by are no longer the stream's, or soon will be no more. */
+  async #isOther(stream: Stream, index: StreamIndex): Promise<boolean> {
+    await this.ready(stream);
+    return stream.index !== index;
   }
 
   /** Streams whose catalog entry is older than they are write it anew. */
@@ -237,6 +275,7 @@ export class StreamTable implements StreamSource {
       stream.reloadsNext = true;
       return;
     }
+    this.counts.reloads += 1;
     this.#options.onReport('the files of a stream changed; reading them again', {
       stream: stream.key,
     });

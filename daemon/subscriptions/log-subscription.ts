@@ -30,7 +30,7 @@ import {
   encodeRemoval,
   PushWriter,
 } from './push-writer.js';
-import type { Subscriber } from './subscriber.js';
+import type { Subscriber, SubscriptionState } from './subscriber.js';
 
 /** The commit log as a subscription reads it. */
 export interface PositionSource {
@@ -52,8 +52,7 @@ export interface LogSubscriptionOptions {
   readonly source: () => PositionSource;
 }
 
-/** As for a stream's subscription. */
-type State = 'opening' | 'behind' | 'starved' | 'live' | 'ended';
+type State = SubscriptionState | 'ended';
 
 /** A subscription to everything. */
 export class LogSubscription implements LogFollower, PageReader {
@@ -71,6 +70,10 @@ export class LogSubscription implements LogFollower, PageReader {
     this.#position = afterPosition ?? source().frontier;
     this.#credit = subscriber.credit;
     this.#writer = new PushWriter(subscriber.sink, subscriber.number, hub.counts);
+  }
+
+  get state(): State {
+    return this.#state;
   }
 
   /**
@@ -120,7 +123,7 @@ export class LogSubscription implements LogFollower, PageReader {
 
   committed(batch: PublishedBatch): void {
     if (this.#state !== 'live') return;
-    const { journal, hub } = this.#options;
+    const { journal, hub, subscriber } = this.#options;
     for (const one of inOrder(batch)) {
       if (journal !== null && journalOf(one) !== journal) continue;
       if (!this.#canSend()) {
@@ -130,9 +133,11 @@ export class LogSubscription implements LogFollower, PageReader {
       this.#send('line' in one ? liveRow(hub, one) : encodeRemoval(one), one.position);
     }
     this.#writer.flush();
-    const isSkipping = this.#position !== batch.lastPosition;
+    if (this.#position === batch.lastPosition) return;
+    // One who does not read is told of what was left out later, and once.
+    if (!subscriber.sink.hasRoom) return this.#goOn();
     this.#position = batch.lastPosition;
-    if (isSkipping) this.#progress({});
+    this.#progress({});
   }
 
   async page(): Promise<void> {

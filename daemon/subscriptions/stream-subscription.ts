@@ -29,7 +29,7 @@ import type { StreamTable } from '../streams/stream-table.js';
 import type { CatchUp, PageReader } from './catch-up.js';
 import type { Hub, StreamFollower } from './hub.js';
 import { encodeEvent, PushWriter } from './push-writer.js';
-import type { Subscriber } from './subscriber.js';
+import type { Subscriber, SubscriptionState } from './subscriber.js';
 
 /** What a subscription to a stream asks for. */
 export interface StreamSubscriptionOptions {
@@ -43,11 +43,7 @@ export interface StreamSubscriptionOptions {
   readonly files: FileTable;
 }
 
-/**
- * `behind`: waits for its turn or reads a page; `starved`: has no credit; `live`: gets what is
- * committed.
- */
-type State = 'opening' | 'behind' | 'starved' | 'live' | 'ended';
+type State = SubscriptionState | 'ended';
 
 /** Rows of old lines without a usable seq have seq 0: only what is below it is before them. */
 const BEFORE_ALL = -1;
@@ -72,6 +68,10 @@ export class StreamSubscription implements StreamFollower, PageReader {
     this.#options = options;
     this.#credit = subscriber.credit;
     this.#writer = new PushWriter(subscriber.sink, subscriber.number, hub.counts);
+  }
+
+  get state(): State {
+    return this.#state;
   }
 
   /**
@@ -122,26 +122,29 @@ export class StreamSubscription implements StreamFollower, PageReader {
 
   published(events: readonly SealedEvent[]): void {
     if (this.#state !== 'live') return;
-    const { filter, hub } = this.#options;
-    let isSkipping = false;
+    const { filter, hub, subscriber } = this.#options;
+    // A number that was asked for may lie ahead of the stream.
+    let through = this.#seq;
     for (const event of events) {
       this.#generation = event.stream.generation;
-      // A number that was asked for may lie ahead of the stream.
-      if (event.seq <= this.#seq) continue;
-      isSkipping = event.kind.journal === 'runs' && filter?.(event.kind) === false;
-      if (!isSkipping) {
-        if (!this.#canSend()) {
-          this.#writer.flush();
-          return this.#goOn();
-        }
-        const row = hub.encodedOnce(event);
-        this.#writer.add(row);
-        this.#credit -= row.credit;
+      if (event.seq <= through) continue;
+      through = event.seq;
+      if (event.kind.journal === 'runs' && filter?.(event.kind) === false) continue;
+      if (!this.#canSend()) {
+        this.#writer.flush();
+        return this.#goOn();
       }
+      const row = hub.encodedOnce(event);
+      this.#writer.add(row);
+      this.#credit -= row.credit;
       this.#seq = event.seq;
     }
     this.#writer.flush();
-    if (isSkipping) this.#progress({});
+    if (through === this.#seq) return;
+    // One who does not read is told of what was left out later, and once.
+    if (!subscriber.sink.hasRoom) return this.#goOn();
+    this.#seq = through;
+    this.#progress({});
   }
 
   reread(): void {
@@ -191,21 +194,22 @@ export class StreamSubscription implements StreamFollower, PageReader {
     const page = subscriptionPage(index, this.#seq, bytesMax, filter);
     if (page.isLast && page.rows.length === 0) return this.#join(page.through);
     const rows = page.rows.map((at) => index.row(at));
+    const isSkipping = rows.at(-1)?.seq !== page.through;
     let next = 0;
     for await (const piece of readLines(files, [...stream.files], rows)) {
       if (this.#version !== version) return;
       for (const { row, line } of piece) {
-        const at = page.rows[next] as number;
         next += 1;
-        const isShared = at + 1 < index.length && index.seqAt(at + 1) === row.seq;
+        const isShared = rows[next]?.seq === row.seq;
         const encoded = encodeEvent(this.#eventOf(row, isShared), line, hub.counts);
         this.#writer.add(encoded);
         this.#credit -= encoded.credit;
+        // What was sent stays sent, also where the rest of the page cannot be read.
+        if (!isShared) this.#seq = row.seq;
       }
     }
     if (this.#version !== version) return;
     this.#writer.flush();
-    const isSkipping = rows.at(-1)?.seq !== page.through;
     this.#seq = page.through;
     if (isSkipping) this.#progress({});
   }

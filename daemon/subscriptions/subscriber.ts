@@ -11,6 +11,12 @@ export interface SubscriberSink extends PushSink {
   readonly hasRoom: boolean;
 }
 
+/**
+ * What an open subscription does. `behind`: waits for its turn or reads a page; `starved`: has no
+ * credit; `live`: gets what is committed.
+ */
+export type SubscriptionState = 'opening' | 'behind' | 'starved' | 'live';
+
 /** A subscriber on its connection. */
 export interface Subscriber {
   /** The client's number of the subscription. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { rmSync } from 'node:fs';
+import { SLOW_SYNC_MS } from '../../shared/limits.js';
 import { appendToCatalog, type CatalogEnd, writeCatalogAnew } from '../storage/catalog-file.js';
 import { syncFile, syncFolder } from '../storage/disk.js';
 import type { Layout } from '../storage/layout.js';
@@ -29,18 +30,30 @@ export interface CheckpointDone {
   readonly replaced: boolean;
   readonly fileSyncs: number;
   readonly directorySyncs: number;
+  /** Syncs that took long. */
+  readonly slow: readonly { readonly path: string; readonly ms: number }[];
 }
 
 export default function run(task: CheckpointTask): Result<CheckpointDone> {
   return asResult(() => {
-    for (const { fd, path } of task.files) syncFile(fd, path);
+    const slow: { path: string; ms: number }[] = [];
+    const timed = <T>(path: string, sync: () => T): T => {
+      const began = performance.now();
+      const result = sync();
+      const ms = performance.now() - began;
+      if (ms >= SLOW_SYNC_MS) slow.push({ path, ms });
+      return result;
+    };
+    for (const { fd, path } of task.files) timed(path, () => syncFile(fd, path));
     let directorySyncs = 0;
-    for (const folder of task.folders) if (syncFolderIfThere(folder)) directorySyncs += 1;
-    const { end, replaced } = writeCatalog(task);
+    for (const folder of task.folders) {
+      if (timed(folder, () => syncFolderIfThere(folder))) directorySyncs += 1;
+    }
+    const { end, replaced } = timed('the catalog', () => writeCatalog(task));
     for (const folder of task.trash) {
       during('write', folder, () => rmSync(folder, { recursive: true, force: true }));
     }
-    return { end, replaced, fileSyncs: task.files.length, directorySyncs };
+    return { end, replaced, fileSyncs: task.files.length, directorySyncs, slow };
   });
 }
 

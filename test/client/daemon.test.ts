@@ -20,6 +20,7 @@ import {
 import { parseJson } from '../../shared/json-parse.js';
 import { watch } from '../support/connected.js';
 import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
+import { eventually } from '../support/faults.js';
 import { jsonValues } from '../support/json-values.js';
 
 interface Served {
@@ -295,6 +296,21 @@ test('many calls at once keep their order per stream', async (t) => {
   const { appends: counted, fsyncs } = await log.stats();
   t.is(counted, 2_000);
   t.true(fsyncs.log < 500);
+});
+
+test('stats say when the last checkpoint was', async (t) => {
+  const { log } = await served(t);
+  t.is((await log.stats())['lastCheckpoint'], null);
+  const before = Date.now();
+  await log.turns.append('s1', { event: 'e' });
+  // A deletion is followed by a checkpoint.
+  await log.turns.delete('s1');
+  const stats = await eventually(
+    () => log.stats(),
+    ({ checkpoints }) => checkpoints === 1,
+  );
+  const { began, ended } = stats['lastCheckpoint'] as { began: number; ended: number };
+  t.true(before <= began && began <= ended && ended <= Date.now());
 });
 
 test('a daemon that is stopped and started again is invisible', async (t) => {

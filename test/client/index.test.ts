@@ -29,7 +29,8 @@ test('the public surface is what the design says, and no more', (t) => {
     'TimeoutError',
     'TurnTerminalError',
   ];
-  const names = ['PROTOCOL_VERSION', 'connect', 'detailsOf', 'formatCursor', 'parseCursor'];
+  const sse = ['lastEventCursor', 'lastEventPosition', 'serveSse'];
+  const names = ['PROTOCOL_VERSION', 'connect', 'detailsOf', 'formatCursor', 'parseCursor', ...sse];
   t.deepEqual(Object.keys(client).sort(), [...errors, ...names].sort());
 });
 

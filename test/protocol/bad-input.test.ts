@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import type { EventLog } from '../../client/index.js';
 import { encodeFrame } from '../../shared/frame-codec.js';
-import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
+import { type DaemonProcess, residentBytes, startDaemonProcess } from '../support/daemon.js';
 import { client, treeOf } from '../support/faults.js';
 import { type Message, RawConnection } from '../support/raw-server.js';
 
@@ -387,11 +387,6 @@ test('an event over the limit', async (t) => {
   await untouched();
 });
 
-function residentBytes(daemon: DaemonProcess): number {
-  const status = readFileSync(`/proc/${daemon.process.pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
-}
-
 const withProc = process.platform === 'linux' ? test : test.skip;
 
 withProc(
@@ -415,7 +410,7 @@ withProc(
       }
     };
     await round(500);
-    const before = residentBytes(daemon);
+    const before = await residentBytes(daemon);
     await round(3_000);
     const connection = await greeted(daemon);
     for (let id = 1; id <= 5_000; id += 1) {
@@ -428,7 +423,7 @@ withProc(
       await connection.next();
     }
     connection.socket.destroy();
-    t.true(residentBytes(daemon) - before < RSS_GROWTH_MAX);
+    t.true((await residentBytes(daemon)) - before < RSS_GROWTH_MAX);
     t.is((await log.stats()).health, 'ok');
     await untouched();
   },

@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { encodeFrame } from '../../shared/frame-codec.js';
+import { CLIENT_NUMBERS_MAX } from '../../shared/limits.js';
 import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
 import { readSession } from '../support/journal-files.js';
 import { type Message, RawConnection } from '../support/raw-server.js';
@@ -62,6 +63,23 @@ test('a number that its client no longer awaits is not carried out late', async 
   }
   t.is(await daemon.stop(), 0);
   t.deepEqual(contents(daemon.dir), ['1', '2', '4']);
+});
+
+test('a number too far above the lowest is refused, so that what is kept is bounded', async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const peer = await Peer.open(daemon);
+  await peer.call(append(1));
+  const refused = { error: { code: 'OVERLOADED', outcome: 'not-committed' } };
+  const last = CLIENT_NUMBERS_MAX + 1;
+  t.like(await peer.call(append(last, 1)), refused);
+  t.like(
+    await peer.call({ type: 'turns.delete', sessionId: 's', number: last, lowest: 1 }),
+    refused,
+  );
+  t.is((await peer.call(append(last - 1, 1)))['error'], undefined);
+  t.is((await peer.call(append(last, 2)))['error'], undefined);
+  t.is(await daemon.stop(), 0);
+  t.deepEqual(contents(daemon.dir), ['1', String(last - 1), String(last)]);
 });
 
 test('a number that comes over two connections at once is done once', async (t) => {

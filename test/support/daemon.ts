@@ -6,10 +6,13 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { ExecutionContext } from 'ava';
 import { type Finished, finished } from './cli.js';
+import type { Scope } from './scope.js';
 
-const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
+/** Another build's program by the environment, for the same tests of it. */
+const PROGRAM =
+  process.env['EVENTLOGD_TEST_DAEMON'] ??
+  fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 const RETRY_MS = 10;
 
 export interface DaemonProcess {
@@ -24,6 +27,16 @@ export interface DaemonProcess {
   readonly ended: Promise<number | null>;
   /** Ends it with SIGTERM and waits for its exit code. */
   readonly stop: () => Promise<number | null>;
+}
+
+/** A daemon ended before it listened. */
+export class DaemonEndedError extends Error {
+  readonly code: number | null;
+
+  constructor(child: ChildProcess, output: string) {
+    super(`the daemon ended with ${child.exitCode ?? child.signalCode}: ${output}`);
+    this.code = child.exitCode;
+  }
 }
 
 export interface DaemonOptions {
@@ -53,7 +66,7 @@ export async function runDaemonProgram(
 
 /** Starts a daemon without waiting for it, for a test that kills it on the way up. */
 export function startDaemonToBeKilled(
-  t: ExecutionContext,
+  t: Scope,
   dir: string,
 ): { readonly kill: () => Promise<void> } {
   const child = spawn(process.execPath, [PROGRAM, 'start', '--dir', dir], { stdio: 'ignore' });
@@ -67,7 +80,7 @@ export function startDaemonToBeKilled(
 }
 
 /** A folder with a short path: sockets have little room. */
-export async function makeFolder(t: ExecutionContext): Promise<string> {
+export async function makeFolder(t: Scope): Promise<string> {
   const folder = await mkdtemp('/tmp/el-');
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
@@ -75,7 +88,7 @@ export async function makeFolder(t: ExecutionContext): Promise<string> {
 
 /** Starts a daemon and waits until it listens; it ends with the test. */
 export async function startDaemonProcess(
-  t: ExecutionContext,
+  t: Scope,
   options: DaemonOptions = {},
 ): Promise<DaemonProcess> {
   const dir = options.dir ?? join(await makeFolder(t), 'd');
@@ -119,7 +132,7 @@ export async function startDaemonProcess(
 async function listening(dir: string, child: ChildProcess, output: () => string): Promise<string> {
   for (;;) {
     if (child.exitCode !== null || child.signalCode !== null) {
-      throw new Error(`the daemon ended with ${child.exitCode ?? child.signalCode}: ${output()}`);
+      throw new DaemonEndedError(child, output());
     }
     const path = await readFile(join(dir, '.eventlogd', 'endpoint'), 'utf8').catch(() => '');
     if (path !== '' && (await accepts(path.trim()))) return path.trim();
@@ -136,4 +149,10 @@ async function accepts(path: string): Promise<boolean> {
     });
     socket.once('error', () => resolve(false));
   });
+}
+
+/** The memory that the daemon, or another process, takes now, in bytes. */
+export async function residentBytes(daemon: Pick<DaemonProcess, 'process'>): Promise<number> {
+  const status = await readFile(`/proc/${daemon.process.pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }

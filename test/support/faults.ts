@@ -163,7 +163,7 @@ export async function injectFault(
 
 /** Asks again until the answer is accepted. A deadline ends a test that would wait for ever. */
 export async function eventually<T>(
-  ask: () => Promise<T>,
+  ask: () => T | Promise<T>,
   accepts: (answer: T) => boolean,
 ): Promise<T> {
   const deadline = Date.now() + PATIENCE_MS;

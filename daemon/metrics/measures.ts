@@ -1,0 +1,71 @@
+/**
+ * What the daemon counted so far and how big things are, at one moment: the source of `stats`, of
+ * the metrics, and of what a process manager is told.
+ *
+ * @module
+ */
+import { statfs } from 'node:fs/promises';
+import type { CommitHealth } from '../commit/health.js';
+import type { SubscriptionCounts } from '../server/subscriptions.js';
+import type { StoreMeasures } from '../store.js';
+
+/** What a daemon is doing. */
+export type DaemonState = 'starting' | 'serving' | 'draining' | 'failing' | 'stopped';
+
+/** Whether it is well, and if not, why. */
+export interface DaemonStatus {
+  readonly state: DaemonState;
+  readonly health: CommitHealth;
+  /** Why the health is not `ok`; else empty. */
+  readonly reason: string;
+}
+
+/** All of it. */
+export interface Measures {
+  readonly store: StoreMeasures;
+  readonly status: DaemonStatus;
+  readonly connections: number;
+  readonly requestBytes: number;
+  readonly subscriptions: SubscriptionCounts;
+  /** Calls that were refused, by the code of the error. */
+  readonly refusals: ReadonlyMap<string, number>;
+  readonly version: string;
+}
+
+/** The room of a file system, in bytes. */
+export interface DiskRoom {
+  readonly size: number;
+  /** What a process without privileges may take of it. */
+  readonly free: number;
+}
+
+/** The room of the file system that a folder is on. */
+export async function diskRoomOf(folder: string): Promise<DiskRoom> {
+  const { blocks, bavail, bsize } = await statfs(folder);
+  return { size: blocks * bsize, free: bavail * bsize };
+}
+
+/** What `stats` answers. */
+export function statsOf({ store, status, connections }: Measures): object {
+  const { commit, fsyncs, checkpoint, open, ...rest } = store;
+  const { turns, runs } = commit.journals;
+  return {
+    appends: turns.appends + runs.appends,
+    events: turns.events + runs.events,
+    adopted: commit.adopted,
+    commits: commit.commits,
+    fsyncs,
+    checkpoints: checkpoint.count,
+    lastCheckpoint: checkpoint.last,
+    openStreams: open.count,
+    subscriptions: rest.subscriptions,
+    pushed: rest.pushed,
+    queued: rest.queued,
+    logBytes: rest.logBytes,
+    epoch: rest.epoch,
+    position: rest.position,
+    health: status.state === 'draining' ? 'draining' : status.health,
+    connections,
+    pid: process.pid,
+  };
+}
