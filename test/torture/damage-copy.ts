@@ -9,10 +9,10 @@ import { copyDirectory, journalPaths } from '../support/journal-files.js';
 import { contentsOf, framesOf, offlineCommand } from '../support/offline.js';
 import { cut, flipBit, provenFrames, type Span, zero } from './damage.js';
 import { heldByFiles } from './files.js';
-import type { Fault } from './plan.js';
+import type { Of } from './plan.js';
 import type { Stage } from './stage.js';
 
-type Damage = Extract<Fault, { kind: 'damage' }>;
+type Damage = Of<'damage'>;
 
 const CORRUPT = 65;
 

@@ -2,10 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { killAt, PATHS } from '../support/fault-shim/named-points.js';
 import type { Rule } from '../support/fault-shim/rules.js';
-import type { Fault, FaultKind } from './plan.js';
+import type { Of } from './plan.js';
 import type { Stage } from './stage.js';
 
-type Of<Kind extends FaultKind> = Extract<Fault, { kind: Kind }>;
 type Done = 'done' | 'skipped';
 
 const IO_ERROR = 74;

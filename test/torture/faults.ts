@@ -15,11 +15,9 @@ import {
   stepClock,
 } from './disk-faults.js';
 import type { Wanted } from './history.js';
-import type { Fault, FaultKind } from './plan.js';
+import type { FaultKind, Of } from './plan.js';
 import type { Stage } from './stage.js';
 import { FOREIGN_SESSION, REMOVED_SESSION, REMOVED_THREAD } from './streams.js';
-
-type Of<Kind extends FaultKind> = Extract<Fault, { kind: Kind }>;
 
 /** Whether it was done; what cannot be done here or now is skipped. */
 export type Done = 'done' | 'skipped';

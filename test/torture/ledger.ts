@@ -7,9 +7,44 @@
 import type { Answer, HistoryRecord, Place, Request, Row, Wanted } from './history.js';
 import { isForeign, isRemoved, mayVanish } from './streams.js';
 
+/** The rules, in the order of the table in docs/torture.md. */
+export const RULES = [
+  'lost',
+  'deleted',
+  'outcome',
+  'submitted',
+  'once',
+  'place',
+  'dense',
+  'batch',
+  'order',
+  'visible',
+  'view',
+  'count',
+  'answer',
+  'expected',
+  'absent',
+  'turn',
+  'terminal',
+  'stamp',
+  'code',
+  'malformed',
+  'damage',
+  'start',
+  'exit',
+  'recover',
+  'health',
+  'verify',
+  'process',
+  'driver',
+  'time',
+] as const;
+
+export type Rule = (typeof RULES)[number];
+
 /** A rule that was broken, and how. */
 export interface Finding {
-  readonly rule: string;
+  readonly rule: Rule;
   readonly detail: string;
 }
 
@@ -64,7 +99,7 @@ export class Ledger {
   readonly #places = new Map<string, string>();
   readonly #generations = new Map<string, number>();
 
-  find(rule: string, detail: string): void {
+  find(rule: Rule, detail: string): void {
     this.findings.push({ rule, detail });
   }
 

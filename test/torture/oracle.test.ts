@@ -3,7 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { Told } from '../support/follower.process.js';
 import { checkHeld, dueNow, type HeldRow, type HeldStream } from './held.js';
 import type { Answer, Request, Row, Wanted } from './history.js';
-import { Ledger } from './ledger.js';
+import { Ledger, type Rule } from './ledger.js';
 import { checkView, seeTold, type View } from './views.js';
 
 /** A history: each call takes the next instant. */
@@ -101,7 +101,7 @@ const accepted = test.macro((t: ExecutionContext, play: (scene: Scene) => void) 
   t.deepEqual(scene.ledger.findings, []);
 });
 
-const found = test.macro((t: ExecutionContext, rule: string, play: (scene: Scene) => void) => {
+const found = test.macro((t: ExecutionContext, rule: Rule, play: (scene: Scene) => void) => {
   const scene = new Scene();
   play(scene);
   t.true(scene.ledger.findings.length > 0, 'nothing was found');

@@ -83,6 +83,9 @@ export type Fault =
 
 export type FaultKind = Fault['kind'];
 
+/** The fault of a kind. */
+export type Of<Kind extends FaultKind> = Extract<Fault, { kind: Kind }>;
+
 /** A fault, and how long all goes well before it. */
 export interface Step {
   readonly waitMs: number;
@@ -112,10 +115,13 @@ const CLOCK_STEP_MS = 6 * 60_000;
 /** A daemon that is silent for so long is given up by its clients. */
 const LONG_HANG_MS = 17_000;
 
-const FAULTS: readonly (readonly [weight: number, make: (random: Random) => Fault])[] = [
-  [8, (random) => ({ kind: 'kill', comeback: comeback(random) })],
-  [3, () => ({ kind: 'drain' })],
-  [
+/** How often each kind comes, and how it is made. */
+const FAULTS: {
+  readonly [Kind in FaultKind]: readonly [weight: number, make: (random: Random) => Of<Kind>];
+} = {
+  kill: [8, (random) => ({ kind: 'kill', comeback: comeback(random) })],
+  drain: [3, () => ({ kind: 'drain' })],
+  'kill-at': [
     14,
     (random) => ({
       kind: 'kill-at',
@@ -123,24 +129,38 @@ const FAULTS: readonly (readonly [weight: number, make: (random: Random) => Faul
       comeback: comeback(random),
     }),
   ],
-  [8, failedSync],
-  [9, failedWrites],
-  [5, slowSync],
-  [4, (random) => ({ kind: 'clock-step', offsetMs: random(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS })],
-  [12, (random) => ({ kind: 'power-loss', comeback: comeback(random) })],
-  [5, hang],
-  [2, () => ({ kind: 'foreign-torn' })],
-  [6, (random) => ({ kind: 'kill-client', client: random(100) })],
-  [3, (random) => ({ kind: 'hang-client', client: random(100), ms: 50 + random(1_500) })],
-  [5, (random) => ({ kind: 'kill-subscriber', subscriber: random(100) })],
-  [3, (random) => ({ kind: 'hang-subscriber', subscriber: random(100), ms: 50 + random(1_500) })],
-  [6, (random) => ({ kind: 'foreign-lines', count: 1 + random(200), padding: random(500) })],
-  [3, (random) => ({ kind: 'remove-file', nth: random(100) })],
-  [5, tornLog],
-  [5, tornJournal],
-  [6, damage],
-];
-const WEIGHTS = FAULTS.reduce((sum, [weight]) => sum + weight, 0);
+  hang: [5, hang],
+  'failed-sync': [8, failedSync],
+  'failed-writes': [9, failedWrites],
+  'slow-sync': [5, slowSync],
+  'clock-step': [
+    4,
+    (random) => ({ kind: 'clock-step', offsetMs: random(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS }),
+  ],
+  'power-loss': [12, (random) => ({ kind: 'power-loss', comeback: comeback(random) })],
+  'torn-log': [5, tornLog],
+  'torn-journal': [5, tornJournal],
+  damage: [6, damage],
+  'remove-file': [3, (random) => ({ kind: 'remove-file', nth: random(100) })],
+  'foreign-lines': [
+    6,
+    (random) => ({ kind: 'foreign-lines', count: 1 + random(200), padding: random(500) }),
+  ],
+  'foreign-torn': [2, () => ({ kind: 'foreign-torn' })],
+  'kill-client': [6, (random) => ({ kind: 'kill-client', client: random(100) })],
+  'hang-client': [
+    3,
+    (random) => ({ kind: 'hang-client', client: random(100), ms: 50 + random(1_500) }),
+  ],
+  'kill-subscriber': [5, (random) => ({ kind: 'kill-subscriber', subscriber: random(100) })],
+  'hang-subscriber': [
+    3,
+    (random) => ({ kind: 'hang-subscriber', subscriber: random(100), ms: 50 + random(1_500) }),
+  ],
+};
+/** Every kind, in the order of the table in docs/torture.md. */
+export const FAULT_KINDS: readonly FaultKind[] = Object.keys(FAULTS) as FaultKind[];
+const WEIGHTS = FAULT_KINDS.reduce((sum, kind) => sum + FAULTS[kind][0], 0);
 
 /** One act of a seed's plan. */
 export function actOf(seed: number, number: number): Act {
@@ -173,7 +193,8 @@ export function* planOf(seed: number, minutes: number): Generator<Act> {
 
 function someFault(random: Random): Fault {
   let left = random(WEIGHTS);
-  for (const [weight, make] of FAULTS) {
+  for (const kind of FAULT_KINDS) {
+    const [weight, make] = FAULTS[kind];
     left -= weight;
     if (left < 0) return make(random);
   }
@@ -194,13 +215,13 @@ function moment(random: Random, points: readonly string[]): Moment {
   return { point: points[random(points.length)] ?? '', after: random(1 + random(12)) };
 }
 
-function hang(random: Random): Fault {
+function hang(random: Random): Of<'hang'> {
   if (random(25) === 0) return { kind: 'hang', ms: LONG_HANG_MS, comeback: null };
   const isKilled = random(2) === 0;
   return { kind: 'hang', ms: 20 + random(800), comeback: isKilled ? comeback(random) : null };
 }
 
-function failedSync(random: Random): Fault {
+function failedSync(random: Random): Of<'failed-sync'> {
   return {
     kind: 'failed-sync',
     place: pick(random, ['log', 'log', 'journal', 'directory', 'catalog', 'spare']),
@@ -210,7 +231,7 @@ function failedSync(random: Random): Fault {
   };
 }
 
-function failedWrites(random: Random): Fault {
+function failedWrites(random: Random): Of<'failed-writes'> {
   return {
     kind: 'failed-writes',
     place: pick(random, ['log', 'log', 'journal', 'journal', 'spare', 'catalog']),
@@ -222,11 +243,11 @@ function failedWrites(random: Random): Fault {
   };
 }
 
-function slowSync(random: Random): Fault {
+function slowSync(random: Random): Of<'slow-sync'> {
   return { kind: 'slow-sync', delayMs: pick(random, [2, 200]), ms: 200 + random(2_000) };
 }
 
-function tornLog(random: Random): Fault {
+function tornLog(random: Random): Of<'torn-log'> {
   return {
     kind: 'torn-log',
     with: pick(random, ['noise', 'head', 'old-frame']),
@@ -235,7 +256,7 @@ function tornLog(random: Random): Fault {
   };
 }
 
-function tornJournal(random: Random): Fault {
+function tornJournal(random: Random): Of<'torn-journal'> {
   return {
     kind: 'torn-journal',
     nth: random(1_000),
@@ -245,7 +266,7 @@ function tornJournal(random: Random): Fault {
   };
 }
 
-function damage(random: Random): Fault {
+function damage(random: Random): Of<'damage'> {
   return {
     kind: 'damage',
     what: pick(random, ['log', 'log', 'catalog', 'journal']),

@@ -2,7 +2,7 @@
  * One act on its stage: a directory, its daemon, the clients and subscribers, and the oracle that
  * is told of everything.
  */
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type EventLog, StorageFailedError } from '../../client/index.js';
@@ -77,8 +77,8 @@ export class Stage {
   /** Lines that were damaged on purpose, and may be malformed. */
   readonly damaged: Malformed[] = [];
   recoveries = 0;
-  /** What it does now. */
-  doing = '';
+  /** What it did last, and when. */
+  doing: { readonly what: string; readonly since: number } = { what: '', since: now() };
   readonly #folder: string;
   readonly #socketPath: string;
   readonly #reader: HistoryReader;
@@ -115,7 +115,8 @@ export class Stage {
     const stage = new Stage(scope, { folder, act, shim, disk });
     if (disk !== null) {
       scope.teardown(async () => {
-        if (stage.ledger.findings.length > 0) await copyDirectory(stage.dir, join(folder, 'd'));
+        const isWanted = stage.ledger.findings.length > 0 && existsSync(stage.dir);
+        if (isWanted) await copyDirectory(stage.dir, join(folder, 'd'));
         await disk.remove();
       });
     }
@@ -135,7 +136,7 @@ export class Stage {
 
   /** Writes down what the driver does and sees. */
   note(what: string, facts: object = {}): void {
-    this.doing = what;
+    this.doing = { what, since: now() };
     const line = JSON.stringify({ at: now(), what, ...facts });
     appendFileSync(join(this.#folder, 'driver.log'), `${line}\n`);
   }
