@@ -61,8 +61,8 @@ class Work {
           const events = Array.from({ length: BATCH_EVENTS }, (_, index) => ({
             thread_id: 'thread',
             run_id: `r${index % 2}`,
-            category: 'message',
             event_type: 'text',
+            category: 'message',
             content: texts(index),
           }));
           return (await this.#log.runs.putBatch(events)).map(({ seq }) => seq);
