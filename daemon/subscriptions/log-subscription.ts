@@ -130,9 +130,10 @@ export class LogSubscription implements LogFollower, PageReader {
       this.#send('line' in one ? liveRow(hub, one) : encodeRemoval(one), one.position);
     }
     this.#writer.flush();
-    const isSkipping = this.#position !== batch.lastPosition;
+    if (this.#position === batch.lastPosition) return;
+    if (!this.#options.subscriber.sink.hasRoom) return this.#goOn();
     this.#position = batch.lastPosition;
-    if (isSkipping) this.#progress({});
+    this.#progress({});
   }
 
   async page(): Promise<void> {

@@ -122,26 +122,29 @@ export class StreamSubscription implements StreamFollower, PageReader {
 
   published(events: readonly SealedEvent[]): void {
     if (this.#state !== 'live') return;
-    const { filter, hub } = this.#options;
-    let isSkipping = false;
+    const { filter, hub, subscriber } = this.#options;
+    let through = this.#seq;
     for (const event of events) {
       this.#generation = event.stream.generation;
       // A number that was asked for may lie ahead of the stream.
-      if (event.seq <= this.#seq) continue;
-      isSkipping = event.kind.journal === 'runs' && filter?.(event.kind) === false;
-      if (!isSkipping) {
-        if (!this.#canSend()) {
-          this.#writer.flush();
-          return this.#goOn();
-        }
-        const row = hub.encodedOnce(event);
-        this.#writer.add(row);
-        this.#credit -= row.credit;
+      if (event.seq <= through) continue;
+      through = event.seq;
+      if (event.kind.journal === 'runs' && filter?.(event.kind) === false) continue;
+      if (!this.#canSend()) {
+        this.#writer.flush();
+        return this.#goOn();
       }
+      const row = hub.encodedOnce(event);
+      this.#writer.add(row);
+      this.#credit -= row.credit;
       this.#seq = event.seq;
     }
     this.#writer.flush();
-    if (isSkipping) this.#progress({});
+    if (this.#seq === through) return;
+    // What was skipped is not told to a client that does not read.
+    if (!subscriber.sink.hasRoom) return this.#goOn();
+    this.#seq = through;
+    this.#progress({});
   }
 
   reread(): void {

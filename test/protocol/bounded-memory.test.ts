@@ -49,3 +49,43 @@ withProc(
     t.is((await log.turns.read('s')).events.length, 1);
   },
 );
+
+withProc(
+  `what filters skip is not told to a client that does not read, until it does${without}`,
+  async (t) => {
+    const daemon = await startDaemonProcess(t);
+    const log = await connect({ dir: daemon.dir });
+    t.teardown(() => log.close());
+    const event = { thread_id: 't', run_id: 'r', event_type: 'e', category: 'c' };
+    // One commit after the other: each is told by itself.
+    const fill = async (): Promise<void> => {
+      for (let commits = 0; commits < 400; commits += 1) await log.runs.put(event);
+    };
+    await fill();
+    const wire = await greeted(t, daemon);
+    const [of, subscriptions] = [{ credit: 1000, after: 'now', categories: ['none'] }, 3_000];
+    for (let subscription = 1; subscription <= subscriptions; subscription += 1) {
+      const id = subscription;
+      wire.send({ type: 'runs.subscribe', id, threadId: 't', subscription, ...of });
+    }
+    const [id, all] = [subscriptions + 1, { credit: 1000, journal: 'turns' }];
+    wire.send({ type: 'subscribeAll', id, subscription: id, ...all });
+    // An answer, the place where it begins, and that it is caught up.
+    await wire.take(3 * (subscriptions + 1));
+    const before = await residentBytes(daemon);
+    wire.socket.pause();
+    await fill();
+    const growth = (await residentBytes(daemon)) - before;
+    t.true(growth < 40 * MIB, `${growth} bytes`);
+    wire.socket.resume();
+    const { seq } = await log.runs.head('t');
+    const { position: last } = await log.stats();
+    const told = new Set<unknown>();
+    while (told.size <= subscriptions) {
+      const { subscription, cursor, position } = await wire.next();
+      const at = cursor as { readonly seq: number } | undefined;
+      if (at?.seq === seq || position === last) told.add(subscription);
+    }
+    t.pass();
+  },
+);
