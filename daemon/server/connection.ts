@@ -83,6 +83,7 @@ export class Connection {
       HELLO_TIMEOUT_MS,
     );
     socket.on('data', (chunk) => {
+      if (this.#state === 'closed') return;
       this.#silence.heard();
       this.#decoder.push(chunk);
       this.#read();
@@ -251,9 +252,7 @@ export class Connection {
     if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
       const ours = `this daemon speaks protocol ${PROTOCOL_VERSION}, the client ${hello.protocolMin} to ${hello.protocolMax}`;
       this.#outbox.send({ type: 'hello', error: errorToWire(new ProtocolVersionError(ours)) });
-      this.#outbox.flush();
-      this.#socket.end();
-      return;
+      return this.#leave();
     }
     const { context } = this.#options;
     const { clientId } = hello;
@@ -310,9 +309,18 @@ export class Connection {
       id: 0,
       error: errorToWire(new ProtocolError(`the connection is closed: ${reason}`)),
     });
+    this.#leave();
+  }
+
+  /** Ends the connection when what was sent is taken, or soon: its client may read nothing. */
+  #leave(): void {
     this.#outbox.flush();
     this.#state = 'closed';
-    this.#socket.destroySoon();
+    const socket = this.#socket;
+    socket.pause();
+    socket.destroySoon();
+    const timer = setTimeout(() => socket.destroy(), CLOSE_LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
   }
 
   #closed(): void {

@@ -41,7 +41,7 @@ export class Outbox {
 
   /** As `send`, of a frame in parts that other clients may share. */
   sendFrame(parts: readonly Uint8Array[]): void {
-    if (this.#socket.destroyed) return;
+    if (!this.#socket.writable) return;
     for (const part of parts) {
       this.#parts.push(part);
       this.#bytes += part.length;
@@ -54,7 +54,7 @@ export class Outbox {
   /** Whether the client has taken enough for more to be produced. */
   get hasRoom(): boolean {
     if (this.#bytes >= CONNECTION_UNSENT_BYTES_MAX) this.flush();
-    if (this.#socket.destroyed) return false;
+    if (!this.#socket.writable) return false;
     return this.#bytes + this.#socket.writableLength < CONNECTION_UNSENT_BYTES_MAX;
   }
 
@@ -78,7 +78,8 @@ export class Outbox {
     const parts = this.#parts;
     this.#parts = [];
     this.#bytes = 0;
-    if (parts.length === 0 || this.#socket.destroyed) return;
+    // An answer that comes after the end would take what is on its way with it.
+    if (parts.length === 0 || !this.#socket.writable) return;
     this.#socket.cork();
     for (const chunk of gathered(parts)) this.#socket.write(chunk);
     this.#socket.uncork();
