@@ -4,10 +4,8 @@
  *
  * @module
  */
-import { escapeLineSeparators } from './json-escape.js';
+import { Buffer } from 'node:buffer';
 import type { JsonMember } from './json-scan.js';
-
-const encoder = new TextEncoder();
 
 /** What the daemon adds to a turn's text, each only where the text lacks it. */
 export interface TurnAssignment {
@@ -51,37 +49,54 @@ export function composeTurnLine(
   const add = (key: string, value: string): void => {
     if (!keys.has(key)) added += `,"${key}":${value}`;
   };
-  if (assigned.streamId !== undefined) add('stream_id', JSON.stringify(assigned.streamId));
+  if (assigned.streamId !== undefined) add('stream_id', quoted(assigned.streamId));
   if (assigned.streamId !== undefined && assigned.turnId !== undefined) {
-    add('turn_id', JSON.stringify(assigned.turnId));
+    add('turn_id', quoted(assigned.turnId));
   }
   add('version', '1');
-  add('session_id', JSON.stringify(assigned.sessionId));
+  add('session_id', quoted(assigned.sessionId));
   if (assigned.streamId === undefined && assigned.turnId !== undefined) {
-    add('turn_id', JSON.stringify(assigned.turnId));
+    add('turn_id', quoted(assigned.turnId));
   }
   if (assigned.createdAtUs !== undefined) {
     add('created_at', formatTurnCreatedAt(assigned.createdAtUs));
   }
   add('seq', String(assigned.seq));
-  // Ids of streams and turns are a caller's strings, so they follow the rule for its text.
-  const tail = escapeLineSeparators(encoder.encode(keys.size === 0 ? added.slice(1) : added));
-  const line = new Uint8Array(text.length + tail.length);
+  const tail = keys.size === 0 ? added.slice(1) : added;
+  const line = Buffer.allocUnsafe(text.length + Buffer.byteLength(tail));
   line.set(text.subarray(0, closeBrace));
-  line.set(tail, closeBrace);
-  line.set(text.subarray(closeBrace), closeBrace + tail.length);
+  const at = closeBrace + line.write(tail, closeBrace);
+  line.set(text.subarray(closeBrace), at);
   return line;
 }
 
+const LINE_SEPARATORS = /[\u0085\u2028\u2029]/g;
+
+/** An id as JSON. Ids are a caller's strings, so they follow the rule for its text. */
+function quoted(id: string): string {
+  const text = JSON.stringify(id);
+  if (text.search(LINE_SEPARATORS) === -1) return text;
+  return text.replace(
+    LINE_SEPARATORS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** The keys of a run event in the order of its line, with what stands for one that is absent. */
-const RUN_KEYS: readonly (readonly [string, string])[] = [
-  ['thread_id', ''],
-  ['run_id', ''],
-  ['event_type', ''],
-  ['category', ''],
-  ['content', '""'],
-  ['metadata', '{}'],
-];
+const RUN_KEYS: readonly { readonly key: string; readonly head: Buffer; readonly whole: Buffer }[] =
+  (
+    [
+      ['thread_id', ''],
+      ['run_id', ''],
+      ['event_type', ''],
+      ['category', ''],
+      ['content', '""'],
+      ['metadata', '{}'],
+    ] as const
+  ).map(([key, absent], at) => {
+    const head = `${at === 0 ? '{' : ', '}"${key}": `;
+    return { key, head: Buffer.from(head), whole: Buffer.from(head + absent) };
+  });
 
 /**
  * The parts of a run event's line before `seq`: the text of each value, verbatim, in the
@@ -95,15 +110,13 @@ export function composeRunHead(
   members: ReadonlyMap<string, JsonMember>,
 ): Uint8Array {
   const parts: Uint8Array[] = [];
-  for (const [key, absent] of RUN_KEYS) {
+  for (const { key, head, whole } of RUN_KEYS) {
     const member = members.get(key);
     const isDefault = member === undefined || (key === 'metadata' && member.kind === 'null');
-    parts.push(
-      encoder.encode(`${parts.length === 0 ? '{' : ', '}"${key}": ${isDefault ? absent : ''}`),
-    );
-    if (!isDefault) parts.push(text.subarray(member.valueStart, member.valueEnd));
+    if (isDefault) parts.push(whole);
+    else parts.push(head, text.subarray(member.valueStart, member.valueEnd));
   }
-  return concat(parts);
+  return Buffer.concat(parts);
 }
 
 /**
@@ -118,23 +131,14 @@ export function composeRunLine(
   seq: number,
   createdAt: Uint8Array | number,
 ): Uint8Array {
-  const stamp =
-    typeof createdAt === 'number'
-      ? encoder.encode(`"${formatRunCreatedAt(createdAt)}"`)
-      : createdAt;
-  return concat([head, encoder.encode(`, "seq": ${seq}, "created_at": `), stamp, CLOSE]);
+  const tail = `, "seq": ${seq}, "created_at": `;
+  if (typeof createdAt !== 'number')
+    return Buffer.concat([head, Buffer.from(tail), createdAt, CLOSE]);
+  const stamped = `${tail}"${formatRunCreatedAt(createdAt)}"}`;
+  const line = Buffer.allocUnsafe(head.length + stamped.length);
+  line.set(head);
+  line.write(stamped, head.length, 'latin1');
+  return line;
 }
 
-const CLOSE = encoder.encode('}');
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
+const CLOSE = Buffer.from('}');

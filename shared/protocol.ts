@@ -261,9 +261,9 @@ export interface WireAck {
   readonly generation: number;
   readonly position: number;
   /** Microseconds since 1970, where the daemon stamped the event. */
-  readonly createdAtUs?: number;
+  readonly createdAtUs?: number | undefined;
   /** Where the daemon chose the turn. */
-  readonly turnId?: string;
+  readonly turnId?: string | undefined;
   /** The exact line, of a duplicate or of a `putIfAbsent` that found its event; `null` if deleted since. */
   readonly text?: Uint8Array | null;
 }

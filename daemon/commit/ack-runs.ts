@@ -20,7 +20,10 @@ export function ackRuns(events: readonly LoggedEvent[]): AckRun[] {
       last.firstSeq + last.count === seq &&
       last.firstPosition + last.count === position;
     if (follows) runs[runs.length - 1] = { ...last, count: last.count + 1 };
-    else runs.push({ ...stream, firstSeq: seq, firstPosition: position, count: 1 });
+    else {
+      const { journal, id, generation } = stream;
+      runs.push({ journal, id, generation, firstSeq: seq, firstPosition: position, count: 1 });
+    }
   }
   return runs;
 }

@@ -6,11 +6,17 @@
 import { crc32 } from 'node:zlib';
 import type { Journal } from '../../shared/events.js';
 import { FRAME_HEADER_BYTES } from '../storage/frame-format.js';
+import type { LogPayload } from '../storage/log-records.js';
 import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile, OwnLine } from '../streams/journal-file.js';
 import { addToRanges } from '../streams/numbering.js';
 import type { Stream } from '../streams/stream.js';
-import type { CommitTask, FileWritten } from '../workers/commit-task.js';
+import {
+  type CommitResult,
+  type FileWritten,
+  packLines,
+  unpackWritten,
+} from '../workers/commit-task.js';
 import type { Batch } from './seal.js';
 import type { SealedEvent } from './stream-draft.js';
 
@@ -19,9 +25,6 @@ export interface FileLines {
   readonly file: JournalFile;
   readonly events: readonly [SealedEvent, ...SealedEvent[]];
 }
-
-/** A committed event that is about to be taken into its stream. */
-type PlacedEvent = SealedEvent & { readonly offset: number };
 
 /** What an applied batch leaves to be done. */
 export interface Applied {
@@ -38,37 +41,41 @@ export interface Applied {
 
 /** The lines of a batch by file; the files are dirty from here on. */
 export function linesByFile(batch: Batch, files: FileTable): FileLines[] {
-  const byFile = new Map<JournalFile, [SealedEvent, ...SealedEvent[]]>();
-  for (const event of batch.events) {
-    const file = event.target.fileNamed(event.fileName);
-    const lines = byFile.get(file);
-    if (lines !== undefined) {
-      lines.push(event);
-      continue;
-    }
-    byFile.set(file, [event]);
+  const all: FileLines[] = [];
+  for (const [file, events] of batch.lines) {
     files.markDirty(file, batch.nowMs);
+    all.push({ file, events });
   }
   // What is adopted is as durable as our own lines: the next checkpoint syncs it.
   for (const { tails } of batch.adopted) {
-    for (const { file } of tails) if (!byFile.has(file)) files.markDirty(file, batch.nowMs);
+    for (const { file } of tails) if (!batch.lines.has(file)) files.markDirty(file, batch.nowMs);
   }
-  return [...byFile].map(([file, events]) => ({ file, events }));
+  return all;
 }
 
 /** What the worker is told of each file; the files are being written from here on. */
-export function fileTasks(
+export function lineTask(lines: readonly FileLines[]): Float64Array {
+  return packLines(
+    lines.map(({ file, events }) => {
+      file.writing = true;
+      return {
+        fd: file.fd as number,
+        expectedSize: file.size,
+        needsLf: file.needsLf,
+        places: placesOf(events),
+      };
+    }),
+  );
+}
+
+/** What came of each file once the frame is durable, in the order of `lines`. */
+export function writtenOf(
   lines: readonly FileLines[],
-): Extract<CommitTask, { kind: 'commit' }>['files'] {
-  return lines.map(({ file, events }) => {
-    file.writing = true;
-    return {
-      fd: file.fd as number,
-      path: file.path,
-      expectedSize: file.size,
-      needsLf: file.needsLf,
-      places: placesOf(events),
-    };
+  result: Extract<CommitResult, { kind: 'commit' }>,
+): readonly FileWritten[] {
+  return unpackWritten(result).map((one, at) => {
+    const { path } = (lines[at] as FileLines).file;
+    return one.ok ? one : { ...one, failure: { ...one.failure, path } };
   });
 }
 
@@ -78,49 +85,59 @@ export function fileTasks(
  * @param results what came of each file, in the order of `lines`
  */
 export function applyBatch(
-  { lines, adopted }: { readonly lines: readonly FileLines[]; readonly adopted: Batch['adopted'] },
+  batch: Batch,
+  lines: readonly FileLines[],
   results: readonly FileWritten[],
-  frame: Uint8Array,
 ): Applied {
-  const all: PlacedEvent[] = adopted.flatMap(({ events }) => events);
   const foreign = new Set<Stream>();
   const behind: { stream: Stream; file: JournalFile }[] = [];
   const bytes = { turns: 0, runs: 0 };
   for (const [at, { file, events }] of lines.entries()) {
     const written = results[at] as FileWritten;
     const stream = events[0].target;
-    const begin = noteWritten({ file, events }, written, frame);
+    const begin = noteWritten({ file, events }, written, batch.payload);
     let offset = begin;
     for (const event of events) {
-      all.push(Object.assign(event, { offset }));
-      offset += event.line.length + 1;
+      event.offset = offset;
+      offset += event.length + 1;
     }
     bytes[stream.name.journal] += offset - begin;
     if (!written.ok) behind.push({ stream, file });
     else if (written.foreign) foreign.add(stream);
   }
+  const events = inOrder(batch);
   const changed = new Set<Stream>();
-  all.sort((a, b) => a.position - b.position);
-  for (const event of all) {
-    const { target, stream, seq, line, offset, kind, createdAt, createdAtUs } = event;
-    const file = target.fileNamed(event.fileName);
-    target.generation = stream.generation;
-    target.add({ seq, file, offset, length: line.length, kind, createdAt, createdAtUs });
+  for (const event of events) {
+    const { target } = event;
+    target.generation = event.stream.generation;
+    target.add(event);
     changed.add(target);
   }
-  for (const { stream, tails, events } of adopted) {
-    for (const event of events) if (event.isNumbered) addToRanges(stream.ranges, event);
+  for (const { stream, tails, events: adopted } of batch.adopted) {
+    for (const event of adopted) if (event.isNumbered) addToRanges(stream.ranges, event);
     for (const tail of tails) stream.account(tail);
   }
-  return { events: all, changed, foreign, behind, bytes };
+  return { events, changed, foreign, behind, bytes };
+}
+
+/** The events of a batch, adopted ones among them, in the order of their positions. */
+function inOrder({ events, adopted }: Batch): readonly SealedEvent[] {
+  if (adopted.length === 0) return events;
+  const all = [...events, ...adopted.flatMap((lines) => lines.events)];
+  return all.sort((a, b) => a.position - b.position);
 }
 
 /** Notes where a file's lines went, or that they wait; returns the offset of the first. */
-function noteWritten({ file, events }: FileLines, written: FileWritten, frame: Uint8Array): number {
+function noteWritten(
+  { file, events }: FileLines,
+  written: FileWritten,
+  payload: LogPayload,
+): number {
   if (written.ok && !written.foreign && file.isAccounted) {
     const last = events.at(-1) as SealedEvent;
-    const lastLine = { length: last.line.length + 1, checksum: crc32(last.line) };
-    const length = events.reduce((sum, { line }) => sum + line.length + 1, 0);
+    const lastLine = { length: last.length + 1, checksum: crc32(last.line) };
+    let length = 0;
+    for (const event of events) length += event.length + 1;
     file.extend({ at: written.at, length, lineCount: events.length, lastLine });
     return written.at;
   }
@@ -129,7 +146,10 @@ function noteWritten({ file, events }: FileLines, written: FileWritten, frame: U
     file.extendApart(written.at, lines);
     return written.at;
   }
-  const bytes = Buffer.concat(placesOf(events).map(([start, end]) => frame.subarray(start, end)));
+  const all = payload.view();
+  const bytes = Buffer.concat(
+    events.map(({ start, length }) => all.subarray(start, start + length + 1)),
+  );
   const at = written.size + (file.needsLf ? 1 : 0);
   file.behind = { at, bytes, lines };
   return at;
@@ -147,14 +167,14 @@ export function ownLines(
   });
 }
 
-/** The places of a file's lines in the frame, neighbours joined. */
-function placesOf(events: readonly SealedEvent[]): (readonly [number, number])[] {
-  const places: (readonly [number, number])[] = [];
-  for (const { place } of events) {
-    const [start, end] = [place[0] + FRAME_HEADER_BYTES, place[1] + FRAME_HEADER_BYTES];
-    const last = places.at(-1);
-    if (last !== undefined && last[1] === start) places[places.length - 1] = [last[0], end];
-    else places.push([start, end]);
+/** The places of a file's lines in the frame, starts and ends in turn, neighbours joined. */
+function placesOf(events: readonly SealedEvent[]): number[] {
+  const places: number[] = [];
+  for (const { start, length } of events) {
+    const from = FRAME_HEADER_BYTES + start;
+    if (places.at(-1) === from) places.pop();
+    else places.push(from);
+    places.push(from + length + 1);
   }
   return places;
 }

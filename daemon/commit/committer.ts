@@ -17,7 +17,7 @@ import type { Stream } from '../streams/stream.js';
 import type { Hub } from '../subscriptions/hub.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import { type Failure, isNoRoom } from '../workers/failure.js';
-import { type Applied, applyBatch, fileTasks, linesByFile } from './apply-batch.js';
+import { type Applied, applyBatch, linesByFile, lineTask, writtenOf } from './apply-batch.js';
 import { CommitCounts } from './commit-counts.js';
 import { FilesBehind } from './files-behind.js';
 import { type CommitHealth, Health } from './health.js';
@@ -197,7 +197,8 @@ export class Committer {
       return;
     }
     // Those of deletions land when their files are gone, those of appends before the answers.
-    const streams = new Set(sealed.flatMap(({ operation }) => operation.streams));
+    const streams = new Set<Stream>();
+    for (const { operation } of sealed) for (const stream of operation.streams) streams.add(stream);
     for (const stream of streams) stream.inFlight = true;
     try {
       await this.#write(batch, sealed);
@@ -227,7 +228,7 @@ export class Committer {
     const result = await lane.run({
       kind: 'commit',
       log: { ...place, frame },
-      files: fileTasks(lines),
+      lines: lineTask(lines),
     });
     this.#writingSinceMs = null;
     for (const { file } of lines) file.writing = false;
@@ -242,9 +243,10 @@ export class Committer {
     log.advance(length, lastPosition);
     this.#lastPosition = lastPosition;
     this.#nextPosition = payload.nextPosition;
-    const lost = result.files.find((file) => !file.ok && !isNoRoom(file.failure));
+    const written = writtenOf(lines, result);
+    const lost = written.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
-    this.#apply(batch, applyBatch({ lines, adopted: batch.adopted }, result.files, frame));
+    this.#apply(batch, applyBatch(batch, lines, written));
     this.#land(batch.streams);
     batch.remember();
     this.counts.committed(batch.events.length, length, result.syncMs);

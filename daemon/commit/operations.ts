@@ -10,6 +10,7 @@ import type { RunRowKind, TurnRowKind } from '../storage/line-facts.js';
 import type { Identity } from '../storage/log-records.js';
 import type { LoadedStream } from '../streams/load.js';
 import type { FileTail, Stream } from '../streams/stream.js';
+import type { SealedEvent } from './stream-draft.js';
 
 /** A turn's text, ready to be completed. */
 export interface PreparedTurn {
@@ -51,21 +52,9 @@ export interface AppendConditions {
   readonly fingerprint: Uint8Array | null;
 }
 
-/** What the daemon assigned to one event. */
-export interface Assigned {
-  readonly stream: Stream;
-  readonly generation: number;
-  readonly seq: number;
-  readonly position: number;
-  /** Where the daemon stamped the event. */
-  readonly createdAtUs: number | null;
-  /** Where the daemon chose the turn. */
-  readonly turnId: string | null;
-}
-
 /** How an append ended, if it was not refused. */
 export type AppendResult =
-  | { readonly kind: 'appended'; readonly assigned: readonly Assigned[] }
+  | { readonly kind: 'appended'; readonly events: readonly SealedEvent[] }
   | { readonly kind: 'duplicate'; readonly runs: readonly AckRun[] }
   | {
       readonly kind: 'present';

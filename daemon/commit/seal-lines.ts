@@ -14,11 +14,13 @@ import type { Answer } from './sealer.js';
 import type { SealedEvent } from './stream-draft.js';
 
 /** An adopted line that is numbered. */
-export type NumberedLine = Omit<SealedEvent, 'position' | 'place'> & PlacedLine;
+export type NumberedLine = Pick<
+  AdoptedEvent,
+  'seq' | 'file' | 'line' | 'kind' | 'createdAt' | 'createdAtUs' | 'offset' | 'isNumbered'
+>;
 
-/** Where an adopted line lies. */
-interface PlacedLine {
-  readonly offset: number;
+/** A line of another program in the log. */
+export interface AdoptedEvent extends SealedEvent {
   /** Whether its seq is not its own. */
   readonly isNumbered: boolean;
 }
@@ -28,7 +30,7 @@ export interface AdoptedLines {
   readonly stream: Stream;
   readonly tails: readonly FileTail[];
   /** In the order of their positions. */
-  readonly events: readonly (SealedEvent & PlacedLine)[];
+  readonly events: readonly AdoptedEvent[];
 }
 
 /** Seals an adoption; null when there was nothing to make durable and it was answered. */
@@ -52,7 +54,7 @@ export function sealLines(operation: AdoptLinesOperation, batch: Batch): Answer 
     settle.resolve('reload');
     return null;
   }
-  batch.adopt({ stream, tails, events });
+  batch.adopt(stream, tails, events);
   return {
     // A stream of too many ranges is fenced by what reads it anew.
     done: () => settle.resolve(stream.ranges.length > ADOPTED_RANGES_MAX ? 'reload' : 'adopted'),
@@ -103,10 +105,8 @@ function numbered(
     const offset = offsets[row] as number;
     const start = offset - from;
     events.push({
-      target: stream,
-      stream: stream.life,
       seq,
-      fileName: file.name,
+      file,
       line: bytes.subarray(start, start + (lengths[row] as number)),
       kind: kindTable[kinds[row] as number] as RowKind,
       createdAt,

@@ -16,19 +16,13 @@ import type { RememberedResult } from '../storage/catalog-format.js';
 import { type Identity, LogPayload } from '../storage/log-records.js';
 import type { DeletionPlan } from '../streams/deletion-plan.js';
 import type { JournalFile } from '../streams/journal-file.js';
-import type { Stream } from '../streams/stream.js';
+import type { FileTail, Stream } from '../streams/stream.js';
 import type { Removal } from '../subscriptions/hub.js';
 import { ackRuns } from './ack-runs.js';
 import { makeRun, makeTurn } from './make-event.js';
-import type {
-  AppendOperation,
-  AppendResult,
-  Assigned,
-  PreparedEvent,
-  PreparedTurn,
-} from './operations.js';
+import type { AppendOperation, AppendResult, PreparedEvent, PreparedTurn } from './operations.js';
 import type { Retries } from './retries.js';
-import type { AdoptedLines, NumberedLine } from './seal-lines.js';
+import type { AdoptedEvent, AdoptedLines, NumberedLine } from './seal-lines.js';
 import { type SealedEvent, StreamDraft } from './stream-draft.js';
 import { TerminalRefusal } from './terminal-refusal.js';
 
@@ -45,9 +39,11 @@ export class Batch {
   readonly removals: Removal[] = [];
   readonly adopted: AdoptedLines[] = [];
   readonly #drafts: Map<Stream, StreamDraft> = new Map();
-  readonly #remembered: { stream: Stream; asked: Asked; result: RememberedResult }[] = [];
-  readonly #results: Map<string, RememberedResult> = new Map();
-  readonly #files: Set<JournalFile> = new Set();
+  readonly #remembered: Remembered[] = [];
+  /** The batch's results by client and number, and by stream and key. */
+  readonly #byNumber: Map<string, Map<number, RememberedResult>> = new Map();
+  readonly #byKey: Map<string, RememberedResult> = new Map();
+  readonly #lines: Map<JournalFile, [SealedEvent, ...SealedEvent[]]> = new Map();
   readonly #retries: Retries;
   readonly #nowUs: number;
 
@@ -72,12 +68,13 @@ export class Batch {
 
   /** Whether an answer about these streams rests on what the batch has not made durable yet. */
   touches(streams: readonly Stream[]): boolean {
-    return streams.some((stream) => this.#drafts.has(stream));
+    for (const stream of streams) if (this.#drafts.has(stream)) return true;
+    return false;
   }
 
-  /** Whether the batch has lines for a file. */
-  hasFile(file: JournalFile): boolean {
-    return this.#files.has(file);
+  /** The batch's lines by file. */
+  get lines(): ReadonlyMap<JournalFile, readonly [SealedEvent, ...SealedEvent[]]> {
+    return this.#lines;
   }
 
   /** How a deletion was answered before, or why it comes too late; null for a new one. */
@@ -106,16 +103,14 @@ export class Batch {
     this.removals.push({ ...stream.name, position, runId });
     if (identity !== null) {
       const result = { runs: [], count, fingerprint: null, atMs: this.nowMs };
-      this.#remembered.push({ stream, asked: { identity, key: null }, result });
+      this.#remembered.push({ asked: { stream: stream.name, identity, key: null }, result });
     }
     return position;
   }
 
   /** Hands the results to those who will be asked for them again; once the batch is durable. */
   remember(): void {
-    for (const { stream, asked, result } of this.#remembered) {
-      this.#retries.remember({ stream: stream.name, ...asked }, result);
-    }
+    for (const { asked, result } of this.#remembered) this.#retries.remember(asked, result);
   }
 
   /** How an append that came before is answered again; null for a new one. */
@@ -154,15 +149,15 @@ export class Batch {
 
   #firstResult(
     stream: Stream,
-    conditions: AppendOperation['conditions'],
+    { identity, key }: AppendOperation['conditions'],
   ): RememberedResult | undefined {
-    const { identity, key } = conditions;
-    for (const asked of retryKeys(stream, conditions)) {
-      const inBatch = this.#results.get(asked);
-      if (inBatch !== undefined) return inBatch;
+    if (identity !== null) {
+      const inBatch = this.#byNumber.get(identity.clientId)?.get(identity.number);
+      const known = inBatch ?? this.#retries.byIdentity(identity);
+      if (known !== undefined) return known;
     }
-    const byIdentity = identity === null ? undefined : this.#retries.byIdentity(identity);
-    return byIdentity ?? (key === null ? undefined : this.#retries.byKey(stream.name, key));
+    if (key === null) return undefined;
+    return this.#byKey.get(keyIn(stream, key)) ?? this.#retries.byKey(stream.name, key);
   }
 
   #refusal(operation: AppendOperation): Error | null {
@@ -200,7 +195,7 @@ export class Batch {
     if (turnId === '') return null;
     const row = turn.stream.turns.terminalOf(turnId);
     if (row !== undefined) return new TerminalRefusal(turn.stream, { row });
-    const sealed = this.#drafts.get(turn.stream)?.terminals.get(turnId);
+    const sealed = this.#drafts.get(turn.stream)?.terminalOf(turnId);
     if (sealed === undefined) return null;
     const { line, seq, stream } = sealed;
     return new TerminalRefusal(turn.stream, { line, seq, generation: stream.generation });
@@ -210,7 +205,7 @@ export class Batch {
   #turnOf(turn: PreparedTurn): string {
     if (turn.streamId === null || turn.keys.has('turn_id')) return turn.kind.turnId;
     const stream = turn.kind.streamId;
-    const inBatch = this.#drafts.get(turn.stream)?.turnOfStream.get(stream);
+    const inBatch = this.#drafts.get(turn.stream)?.turnOfStream(stream);
     return inBatch ?? turn.stream.turns.turnOfStream(stream) ?? '';
   }
 
@@ -232,66 +227,71 @@ export class Batch {
         };
       }
     }
-    for (const sealed of this.#drafts.get(event.stream)?.kinds.values() ?? []) {
-      const { kind } = sealed;
-      if (kind.journal === 'runs' && kind.runId === runId && kind.eventType === eventType) {
-        // It takes the row after those that are durable, once the batch is.
-        const before = this.#drafts.get(event.stream)?.events.indexOf(sealed) ?? 0;
-        const row = event.stream.index.length + before;
-        return { kind: 'present', stream: event.stream, generation: sealed.stream.generation, row };
-      }
-    }
-    return null;
+    const draft = this.#drafts.get(event.stream);
+    const before = draft?.firstOf(runId, eventType);
+    if (draft === undefined || before === undefined) return null;
+    // It takes the row after those that are durable, once the batch is.
+    const row = event.stream.index.length + before;
+    return { kind: 'present', stream: event.stream, generation: draft.life.generation, row };
   }
 
-  #seal(operation: AppendOperation): AppendResult {
-    const assigned: Assigned[] = [];
-    const sealed: Omit<SealedEvent, 'place'>[] = [];
-    for (const [at, event] of operation.events.entries()) {
-      const draft = this.#draft(event.stream, this.payload.nextPosition + at);
-      draft.lastSeq += 1;
-      const place = { seq: draft.lastSeq, stampUs: draft.stamp(this.#nowUs) };
-      const made =
-        event.journal === 'turns'
-          ? makeTurn(event, place, this.#turnOf(event))
-          : makeRun(event, place);
-      draft.lastCreatedAtUs = made.createdAtUs;
-      const position = this.payload.nextPosition + at;
-      const life = { ...event.stream.name, generation: draft.generation };
-      sealed.push({
-        ...made,
-        target: event.stream,
-        stream: life,
-        position,
-        seq: draft.lastSeq,
-        fileName: event.fileName,
-      });
-      assigned.push({
-        stream: event.stream,
-        generation: draft.generation,
-        seq: draft.lastSeq,
-        position,
-        createdAtUs: event.createdAt === null ? place.stampUs : null,
-        turnId: made.chosenTurn,
-      });
-      // Later events of the batch see this one.
-      draft.note(sealed.at(-1) as SealedEvent);
-    }
-    const { identity, key, fingerprint } = operation.conditions;
-    const places = this.payload.append({ identity, key, fingerprint, atMs: this.nowMs }, sealed);
-    for (const [at, event] of sealed.entries()) {
-      const whole = Object.assign(event, { place: places[at] as readonly [number, number] });
-      this.events.push(whole);
-      this.#files.add(event.target.fileNamed(event.fileName));
-      (this.#drafts.get(event.target) as StreamDraft).events.push(whole);
-    }
+  #seal({ events, conditions }: AppendOperation): AppendResult {
+    const first = this.payload.nextPosition;
+    const sealed = events.map((event, at) => this.#sealEvent(event, first + at));
+    const { identity, key, fingerprint } = conditions;
+    this.payload.append({ identity, key, fingerprint, atMs: this.nowMs }, sealed);
     if (identity !== null || key !== null) {
+      const { stream } = events[0] as PreparedEvent;
       const result = { runs: ackRuns(sealed), count: 0, fingerprint, atMs: this.nowMs };
-      const { stream } = operation.events[0] as PreparedEvent;
-      this.#remembered.push({ stream, asked: { identity, key }, result });
-      for (const asked of retryKeys(stream, operation.conditions)) this.#results.set(asked, result);
+      this.#noteResult({ asked: { stream: stream.name, identity, key }, result }, stream);
     }
-    return { kind: 'appended', assigned };
+    return { kind: 'appended', events: sealed };
+  }
+
+  #sealEvent(event: PreparedEvent, position: number): SealedEvent {
+    const { stream, fileName } = event;
+    const draft = this.#draft(stream, position);
+    const place = { seq: draft.lastSeq + 1, stampUs: draft.stamp(this.#nowUs) };
+    const made =
+      event.journal === 'turns'
+        ? makeTurn(event, place, this.#turnOf(event))
+        : makeRun(event, place);
+    const sealed: SealedEvent = {
+      target: stream,
+      stream: draft.life,
+      file: stream.fileNamed(fileName),
+      fileName,
+      position,
+      seq: place.seq,
+      line: made.line,
+      length: made.line.length,
+      kind: made.kind,
+      createdAt: made.createdAt,
+      createdAtUs: made.createdAtUs,
+      stampUs: event.createdAt === null ? place.stampUs : null,
+      chosenTurn: made.chosenTurn,
+      start: 0,
+      offset: 0,
+    };
+    draft.add(sealed);
+    this.events.push(sealed);
+    const lines = this.#lines.get(sealed.file);
+    if (lines === undefined) this.#lines.set(sealed.file, [sealed]);
+    else lines.push(sealed);
+    return sealed;
+  }
+
+  /** Whoever asks again is answered so, already while the batch is under way. */
+  #noteResult(remembered: Remembered, stream: Stream): void {
+    const { asked, result } = remembered;
+    const { identity, key } = asked;
+    this.#remembered.push(remembered);
+    if (identity !== null) {
+      const numbers = this.#byNumber.get(identity.clientId);
+      if (numbers !== undefined) numbers.set(identity.number, result);
+      else this.#byNumber.set(identity.clientId, new Map([[identity.number, result]]));
+    }
+    if (key !== null) this.#byKey.set(keyIn(stream, key), result);
   }
 
   /** The last seq of a stream, what the batch adds to it included. */
@@ -300,23 +300,33 @@ export class Batch {
   }
 
   /** Takes in lines of other programs that are numbered. */
-  adopt(lines: Omit<AdoptedLines, 'events'> & { readonly events: readonly NumberedLine[] }): void {
-    const { stream, events } = lines;
-    const draft = this.#draft(stream, this.payload.nextPosition);
+  adopt(stream: Stream, tails: readonly FileTail[], lines: readonly NumberedLine[]): void {
     const first = this.payload.nextPosition;
-    const logged = events.map((event, at) => ({ ...event, position: first + at }));
-    const places = this.payload.adoptLines(logged);
-    const sealed = logged.map((event, at) => ({
-      ...event,
-      place: places[at] as readonly [number, number],
-    }));
-    for (const event of sealed) {
-      draft.lastSeq = event.seq;
-      draft.lastCreatedAtUs = event.createdAtUs;
-      draft.note(event);
-      draft.events.push(event);
-    }
-    this.adopted.push({ ...lines, events: sealed });
+    const draft = this.#draft(stream, first);
+    const events = lines.map((numbered, at): AdoptedEvent => {
+      const { seq, file, line, kind, createdAt, createdAtUs, offset, isNumbered } = numbered;
+      return {
+        target: stream,
+        stream: draft.life,
+        file,
+        fileName: file.name,
+        position: first + at,
+        seq,
+        line,
+        length: line.length,
+        kind,
+        createdAt,
+        createdAtUs,
+        stampUs: null,
+        chosenTurn: null,
+        start: 0,
+        offset,
+        isNumbered,
+      };
+    });
+    this.payload.adoptLines(events);
+    for (const event of events) draft.add(event);
+    this.adopted.push({ stream, tails, events });
   }
 
   #draft(stream: Stream, position: number): StreamDraft {
@@ -328,12 +338,8 @@ export class Batch {
   }
 }
 
-/** What an append can be asked by when it is sent again. */
-function retryKeys(stream: Stream, { identity, key }: AppendOperation['conditions']): string[] {
-  return [
-    ...(key === null ? [] : [`key ${stream.key}\n${key}`]),
-    ...(identity === null ? [] : [`number ${identity.clientId} ${identity.number}`]),
-  ];
+function keyIn(stream: Stream, key: string): string {
+  return `${stream.key}\n${key}`;
 }
 
 function pastError({ number }: Identity): Error {
@@ -341,8 +347,8 @@ function pastError({ number }: Identity): Error {
   return new ProtocolError(`${why}; nothing was written now`, 'unknown');
 }
 
-/** Under what a result is remembered. */
-interface Asked {
-  readonly identity: Identity | null;
-  readonly key: string | null;
+/** A result, and what it can be asked by when its append is sent again. */
+interface Remembered {
+  readonly asked: Parameters<Retries['remember']>[0];
+  readonly result: RememberedResult;
 }

@@ -67,9 +67,7 @@ export class Sealer {
     for (const operation of queue) {
       isFull ||= this.#isFull(batch, operation);
       // An adoption is what those wait for that came before it.
-      const isBlocked =
-        isFull ||
-        (!isAdoption(operation) && operation.streams.some((stream) => blocked.has(stream)));
+      const isBlocked = isFull || (!isAdoption(operation) && isAnyOf(operation.streams, blocked));
       if (isBlocked || !this.#isReady(operation, batch)) {
         // The first in the queue gets all its files in the end, whatever else is opened meanwhile.
         if (waiting.length === 0 && operation.kind === 'append') this.#holdFiles(operation);
@@ -89,7 +87,7 @@ export class Sealer {
   discardFiles(operation: AppendOperation, batch: Batch | null): void {
     for (const { stream, fileName } of operation.events) {
       const file = stream.file(fileName);
-      if (file !== undefined && batch?.hasFile(file) !== true) this.#options.files.discard(file);
+      if (file !== undefined && batch?.lines.has(file) !== true) this.#options.files.discard(file);
     }
   }
 
@@ -110,15 +108,19 @@ export class Sealer {
   #isReady(operation: Operation, batch: Batch): boolean {
     if (operation.kind === 'adopt') return true;
     if (operation.kind === 'adoptLines') return this.#areTailsOpen(operation);
-    if (operation.streams.some(({ state }) => state.kind === 'failed')) return true;
-    if (operation.streams.some(({ state }) => state.kind !== 'ready')) return false;
-    if (operation.kind === 'append' && this.#hasTooManyFiles(operation)) return true;
+    let isReady = true;
+    for (const { state } of operation.streams) {
+      if (state.kind === 'failed') return true;
+      if (state.kind !== 'ready') isReady = false;
+    }
+    if (!isReady) return false;
     if (operation.kind !== 'append') return !batch.touches(operation.streams);
-    if (this.#options.health.health !== 'ok') return true;
+    if (this.#hasTooManyFiles(operation) || this.#options.health.health !== 'ok') return true;
     // All are asked, so that all files are opened at once.
-    return operation.events
-      .map(({ stream, fileName }) => this.#isFileReady(stream, fileName, batch))
-      .every((isReady) => isReady);
+    for (const { stream, fileName } of operation.events) {
+      if (!this.#isFileReady(stream, fileName, batch)) isReady = false;
+    }
+    return isReady;
   }
 
   /** What is adopted is synced by the next checkpoint, through a descriptor that can write it. */
@@ -143,7 +145,7 @@ export class Sealer {
       streams.prepareFile(stream, fileName);
       return false;
     }
-    if (batch.hasFile(file)) return true;
+    if (batch.lines.has(file)) return true;
     const { dev, ino, size, nlink } = fstatSync(file.fd);
     const { action } = classifyFile(file, nlink === 0 ? null : { dev, ino, size });
     if (action === 'adopt') return this.#mayGoOn(stream, file);
@@ -258,6 +260,12 @@ export class Sealer {
     }
     return null;
   }
+}
+
+function isAnyOf(streams: readonly Stream[], set: ReadonlySet<Stream>): boolean {
+  if (set.size === 0) return false;
+  for (const stream of streams) if (set.has(stream)) return true;
+  return false;
 }
 
 function isAdoption({ kind }: Operation): boolean {

@@ -54,13 +54,14 @@ export async function answerAppend(
 ): Promise<void> {
   switch (result.kind) {
     case 'appended': {
-      const acks = result.assigned.map(
-        ({ seq, generation, position, createdAtUs, turnId }): WireAck => ({
+      // Members that are undefined are left out on the wire.
+      const acks = result.events.map(
+        ({ seq, stream, position, stampUs, chosenTurn }): WireAck => ({
           seq,
-          generation,
+          generation: stream.generation,
           position,
-          ...(createdAtUs === null ? {} : { createdAtUs }),
-          ...(turnId === null ? {} : { turnId }),
+          createdAtUs: stampUs ?? undefined,
+          turnId: chosenTurn ?? undefined,
         }),
       );
       return answer.end({ acks, created: true });

@@ -5,14 +5,14 @@
  * @module
  */
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 const TWO_32 = 2 ** 32;
 const BYTES_START = 4096;
+const UTF8_BYTES_MAX = 3;
 
 /** Appends values to a buffer that grows. */
 export class ByteWriter {
-  #bytes: Uint8Array = new Uint8Array(BYTES_START);
+  #bytes: Buffer = Buffer.alloc(BYTES_START);
   #view: DataView = new DataView(this.#bytes.buffer);
   #length = 0;
 
@@ -44,6 +44,12 @@ export class ByteWriter {
     this.#length += value.length;
   }
 
+  /** The bytes that hexadecimal digits stand for. */
+  hex(digits: string): void {
+    this.#reserve(digits.length / 2);
+    this.#length += this.#bytes.write(digits, this.#length, 'hex');
+  }
+
   /** A length in 32 bits, then the bytes. */
   sized(value: Uint8Array): void {
     this.u32(value.length);
@@ -51,7 +57,11 @@ export class ByteWriter {
   }
 
   text(value: string): void {
-    this.sized(encoder.encode(value));
+    // No code unit takes more bytes.
+    this.#reserve(4 + value.length * UTF8_BYTES_MAX);
+    const length = this.#bytes.write(value, this.#length + 4);
+    this.u32(length);
+    this.#length += length;
   }
 
   texts(values: readonly string[]): void {
@@ -61,14 +71,14 @@ export class ByteWriter {
 
   /** The bytes so far, valid until the next write. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    return new Uint8Array(this.#bytes.buffer, 0, this.#length);
   }
 
   #reserve(more: number): void {
     const needed = this.#length + more;
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
-    grown.set(this.#bytes.subarray(0, this.#length));
+    const grown = Buffer.alloc(Math.max(needed, this.#bytes.length * 2));
+    grown.set(this.view());
     this.#bytes = grown;
     this.#view = new DataView(grown.buffer);
   }

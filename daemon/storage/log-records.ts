@@ -59,6 +59,11 @@ export interface LoggedEvent {
   readonly line: Uint8Array;
 }
 
+/** Where a line stands in the payload that it is part of. */
+export interface PlacedInPayload {
+  start: number;
+}
+
 /** A file of a stream as far as its content is accounted for. */
 export interface FileMark {
   readonly name: string;
@@ -118,6 +123,8 @@ export type LogRecord =
 export class LogPayload {
   readonly #writer: ByteWriter = new ByteWriter();
   readonly #streams: Map<string, number> = new Map();
+  /** The stream that was named last. */
+  #stream: { readonly life: StreamLife; readonly number: number } | null = null;
   readonly firstPosition: number;
   #nextPosition: number;
 
@@ -139,28 +146,20 @@ export class LogPayload {
     return this.#writer.view();
   }
 
-  /**
-   * Adds an append and returns where the lines of its events stand in the payload, each with
-   * its LF, as pairs of start and end.
-   */
-  append(
-    retry: RetryFacts,
-    events: readonly LoggedEvent[],
-  ): readonly (readonly [number, number])[] {
-    const streams = events.map((event) => this.#stream(event.stream));
+  /** Adds an append, and notes with its events where their lines stand in the payload. */
+  append(retry: RetryFacts, events: readonly (LoggedEvent & PlacedInPayload)[]): void {
+    // Definitions of streams stand before the record that uses them.
+    for (const { stream } of events) this.#numberOf(stream);
     this.#writer.u8(RECORD_TYPE.append);
     this.#retry(retry);
-    return this.#events(events, streams);
+    this.#events(events);
   }
 
-  /**
-   * Adds lines that another program appended to files of an open stream; returns where they
-   * stand, as `append` does.
-   */
-  adoptLines(events: readonly LoggedEvent[]): readonly (readonly [number, number])[] {
-    const streams = events.map((event) => this.#stream(event.stream));
+  /** As `append`, of lines that another program appended to files of an open stream. */
+  adoptLines(events: readonly (LoggedEvent & PlacedInPayload)[]): void {
+    for (const { stream } of events) this.#numberOf(stream);
     this.#writer.u8(RECORD_TYPE.adoptLines);
-    return this.#events(events, streams);
+    this.#events(events);
   }
 
   /** Adds the deletion of a stream, or of one run of it. */
@@ -213,7 +212,7 @@ export class LogPayload {
     writer.u8((retry.identity === null ? 0 : HAS_IDENTITY) | (retry.key === null ? 0 : HAS_KEY));
     writer.u64(retry.atMs);
     if (retry.identity !== null) {
-      writer.bytes(Buffer.from(retry.identity.clientId, 'hex'));
+      writer.hex(retry.identity.clientId);
       writer.u64(retry.identity.number);
       writer.u64(retry.identity.lowest);
     }
@@ -224,44 +223,43 @@ export class LogPayload {
   }
 
   #single(type: number, stream: StreamLife): void {
-    const index = this.#stream(stream);
+    const number = this.#numberOf(stream);
     this.#writer.u8(type);
-    this.#writer.u32(index);
+    this.#writer.u32(number);
     this.#nextPosition += 1;
   }
 
-  #events(
-    events: readonly LoggedEvent[],
-    streams: readonly number[],
-  ): readonly (readonly [number, number])[] {
+  #events(events: readonly (LoggedEvent & PlacedInPayload)[]): void {
     const writer = this.#writer;
-    const places: (readonly [number, number])[] = [];
     writer.u32(events.length);
-    for (const [index, event] of events.entries()) {
-      writer.u32(streams[index] ?? 0);
+    for (const event of events) {
+      writer.u32(this.#numberOf(event.stream));
       writer.u64(event.seq);
       writer.text(event.fileName);
       writer.u32(event.line.length + 1);
-      const start = writer.length;
+      event.start = writer.length;
       writer.bytes(event.line);
       writer.u8(LF);
-      places.push([start, writer.length]);
       this.#nextPosition += 1;
     }
-    return places;
   }
 
   /** The number of a stream in this frame; its definition is written before its first use. */
-  #stream(stream: StreamLife): number {
-    const key = `${stream.journal}/${stream.id}/${stream.generation}`;
+  #numberOf(life: StreamLife): number {
+    if (this.#stream?.life !== life) this.#stream = { life, number: this.#define(life) };
+    return this.#stream.number;
+  }
+
+  #define({ journal, id, generation }: StreamLife): number {
+    const key = `${journal}/${id}/${generation}`;
     const known = this.#streams.get(key);
     if (known !== undefined) return known;
-    const index = this.#streams.size;
-    this.#streams.set(key, index);
+    const number = this.#streams.size;
+    this.#streams.set(key, number);
     this.#writer.u8(RECORD_TYPE.stream);
-    this.#writer.u8(stream.journal === 'turns' ? 0 : 1);
-    this.#writer.text(stream.id);
-    this.#writer.u64(stream.generation);
-    return index;
+    this.#writer.u8(journal === 'turns' ? 0 : 1);
+    this.#writer.text(id);
+    this.#writer.u64(generation);
+    return number;
   }
 }

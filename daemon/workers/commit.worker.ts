@@ -5,7 +5,14 @@
  * @module
  */
 import { cutFile, syncData, writeFully } from '../storage/disk.js';
-import type { CommitResult, CommitTask } from './commit-task.js';
+import {
+  type CommitResult,
+  type CommitTask,
+  type FileWritten,
+  type LinesInFrame,
+  packWritten,
+  unpackLines,
+} from './commit-task.js';
 import { asResult, type Failure, failureOf } from './failure.js';
 import { trashFiles } from './trash-files.js';
 import { writeLines } from './write-lines.js';
@@ -34,14 +41,17 @@ function commit(task: Extract<CommitTask, { kind: 'commit' }>): CommitResult {
   const wrote = performance.now();
   const failure = written.ok ? syncLog(log) : cleanTail(log, written.failure);
   const synced = performance.now();
-  const files =
-    failure === null
-      ? task.files.map((file) => writeLines({ ...file, bytes: gather(log.frame, file.places) }))
-      : [];
+  const files: FileWritten[] = [];
+  if (failure === null) {
+    for (const lines of unpackLines(task.lines)) {
+      // The other side knows the paths; they would cost as much as all else to send.
+      files.push(writeLines({ ...lines, path: '', bytes: gather(log.frame, lines.places) }));
+    }
+  }
   return {
     kind: 'commit',
     logFailure: failure,
-    files,
+    ...packWritten(files),
     writeMs: wrote - began,
     syncMs: synced - wrote,
   };
@@ -65,15 +75,10 @@ function cleanTail(
   }
 }
 
-function gather(frame: Uint8Array, places: readonly (readonly [number, number])[]): Uint8Array {
-  const only = places.length === 1 ? places[0] : undefined;
-  if (only !== undefined) return frame.subarray(only[0], only[1]);
-  const length = places.reduce((sum, [start, end]) => sum + end - start, 0);
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const [start, end] of places) {
-    bytes.set(frame.subarray(start, end), at);
-    at += end - start;
-  }
-  return bytes;
+function gather(frame: Uint8Array, places: LinesInFrame['places']): Uint8Array {
+  if (places.length === 2) return frame.subarray(places[0], places[1]);
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < places.length; at += 2)
+    parts.push(frame.subarray(places[at], places[at + 1]));
+  return Buffer.concat(parts);
 }

@@ -60,10 +60,13 @@ function jsonOf(name: string): unknown {
 function encodeRecord(payload: LogPayload, record: LogRecord): void {
   switch (record.type) {
     case 'append':
-      payload.append(record.retry, record.events);
+      payload.append(
+        record.retry,
+        record.events.map((event) => ({ ...event, start: 0 })),
+      );
       return;
     case 'adoptLines':
-      payload.adoptLines(record.events);
+      payload.adoptLines(record.events.map((event) => ({ ...event, start: 0 })));
       return;
     case 'deleteStream':
     case 'deleteRun':

@@ -6,6 +6,7 @@ import {
   type LoggedEvent,
   LogPayload,
   type LogRecord,
+  type PlacedInPayload,
   type RetryFacts,
   type StreamLife,
 } from '../../../daemon/storage/log-records.js';
@@ -115,13 +116,17 @@ function records(): fc.Arbitrary<Plain> {
   );
 }
 
+function placeable(all: readonly LoggedEvent[]): (LoggedEvent & PlacedInPayload)[] {
+  return all.map((event) => ({ ...event, start: 0 }));
+}
+
 function write(payload: LogPayload, record: Plain): void {
   switch (record.type) {
     case 'append':
-      payload.append(record.retry, record.events);
+      payload.append(record.retry, placeable(record.events));
       return;
     case 'adoptLines':
-      payload.adoptLines(record.events);
+      payload.adoptLines(placeable(record.events));
       return;
     case 'deleteStream':
     case 'deleteRun':
@@ -185,9 +190,10 @@ test('the places of an append are those of its lines, each with its LF', (t) => 
     fc.property(fc.array(events(), { maxLength: 4 }), (batches) => {
       const payload = new LogPayload(1);
       for (const batch of batches) {
-        const places = payload.append(NO_RETRY, batch);
-        const texts = places.map(([start, end]) =>
-          Buffer.from(payload.view().subarray(start, end)).toString('hex'),
+        const placed = placeable(batch);
+        payload.append(NO_RETRY, placed);
+        const texts = placed.map(({ start, line }) =>
+          Buffer.from(payload.view().subarray(start, start + line.length + 1)).toString('hex'),
         );
         t.deepEqual(
           texts,
@@ -237,11 +243,15 @@ test('format 1: the bytes of a payload with every record type', (t) => {
       fingerprint: Uint8Array.from({ length: 16 }, (_, at) => 0xa0 + at),
       atMs: 1000,
     },
-    [{ stream: session, position: 7, seq: 1, fileName: 's.jsonl', line: Buffer.from('{}') }],
+    placeable([
+      { stream: session, position: 7, seq: 1, fileName: 's.jsonl', line: Buffer.from('{}') },
+    ]),
   );
-  payload.adoptLines([
-    { stream: session, position: 8, seq: 2, fileName: 's.jsonl', line: Buffer.from('[]') },
-  ]);
+  payload.adoptLines(
+    placeable([
+      { stream: session, position: 8, seq: 2, fileName: 's.jsonl', line: Buffer.from('[]') },
+    ]),
+  );
   payload.adoptFiles(thread, {
     lastSeq: 9,
     files: [{ name: 'r', length: 10, lines: 1, lastLineLength: 10, lastLineChecksum: 0xdeadbeef }],
