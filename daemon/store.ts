@@ -25,7 +25,8 @@ import type { Layout } from './storage/layout.js';
 import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
 import { StreamRepairs } from './streams/stream-repairs.js';
-import { type OpenStreamTotals, StreamTable } from './streams/stream-table.js';
+import { StreamTable } from './streams/stream-table.js';
+import { type StreamTotals, totalsOf } from './streams/stream-totals.js';
 import { PageSlots } from './subscriptions/catch-up.js';
 import { Hub } from './subscriptions/hub.js';
 import type { PositionSource } from './subscriptions/log-subscription.js';
@@ -70,7 +71,7 @@ export interface StoreMeasures {
   /** How often streams were read from their files, and read anew for a change of others. */
   readonly loads: number;
   readonly reloads: number;
-  readonly open: OpenStreamTotals;
+  readonly open: StreamTotals;
   /** Streams that the catalog knows. */
   readonly streams: number;
   readonly subscriptions: number;
@@ -197,7 +198,7 @@ export class Store {
       },
       loads: loads.loads,
       reloads: loads.reloads,
-      open: table.totals(),
+      open: totalsOf(table.inUse()),
       streams: this.catalog.size,
       subscriptions: hub.subscriptions,
       pushed: { ...hub.counts },

@@ -15,7 +15,7 @@ const WRITER = fileURLToPath(new URL('../load/line-writer.process.js', import.me
 const UNWATCH = fileURLToPath(new URL('../load/unwatch.process.js', import.meta.url));
 const WRITTEN = 50;
 const UNWATCH_STEP = 1_000;
-const UNWATCH_FILES = 4_000;
+const UNWATCH_FILES = 8_000;
 const SITUATIONS = [
   { title: `${WRITTEN} files, 10,000 lines a second`, streams: WRITTEN, open: WRITTEN },
   { title: '1,000 idle files', streams: 1_000, open: 1_000 },

@@ -57,6 +57,14 @@ export interface CheckpointerOptions {
   readonly onSlowSync: (path: string, tookMs: number) => void;
 }
 
+/** Nothing begins any more: what is not durable is recovery's. */
+const CLOSED: Failure = {
+  phase: 'sync',
+  code: 'CLOSED',
+  path: '',
+  message: 'the daemon is stopping',
+};
+
 /** Counts of what checkpoints synced, and when the last one was. */
 export interface CheckpointCounts {
   checkpoints: number;
@@ -85,6 +93,7 @@ export class Checkpointer {
   #laterSinceMs: number | null = null;
   #running: Promise<Failure | null> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #isClosed = false;
   #isCurrent: boolean;
   #trash: Trash[];
 
@@ -120,7 +129,7 @@ export class Checkpointer {
     }
     const due = files.dirty.size >= dirtyFilesMax || this.uncoveredBytes >= CHECKPOINT_LOG_BYTES;
     if (due) void this.run();
-    else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+    else this.#runLater();
   }
 
   /** Runs a checkpoint, or waits for the one that runs; null when it is durable. */
@@ -146,15 +155,27 @@ export class Checkpointer {
     return failure;
   }
 
+  /** Begins no more of them; the one that runs is finished. */
   close(): void {
+    this.#isClosed = true;
+    this.#clearTimer();
+  }
+
+  #runLater(): void {
+    if (this.#isClosed) return;
+    this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+  }
+
+  #clearTimer(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
 
   async #checkpoint(cleanStop: boolean): Promise<Failure | null> {
-    this.close();
+    this.#clearTimer();
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
     await committer.finished();
+    if (this.#isClosed) return CLOSED;
     const began = Date.now();
     // From here to the task everything is one instant: what is committed now is what is covered.
     this.#options.refreshCatalog();
@@ -203,7 +224,7 @@ export class Checkpointer {
       retries.giveBack(changes);
       files.giveBackFolders(folders);
       if (!isNoRoom(result.failure)) this.#options.onFatal(result.failure);
-      else this.#timer ??= setTimeout(() => void this.run(), CHECKPOINT_AGE_MS);
+      else this.#runLater();
       return result.failure;
     }
     this.#done(result.value, began);

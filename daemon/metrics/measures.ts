@@ -57,7 +57,7 @@ export function statsOf({ store, status, connections }: Measures): object {
     fsyncs,
     checkpoints: checkpoint.count,
     lastCheckpoint: checkpoint.last,
-    openStreams: open.open,
+    openStreams: open.count,
     subscriptions: rest.subscriptions,
     pushed: rest.pushed,
     queued: rest.queued,

@@ -157,7 +157,7 @@ export const METRICS: readonly Metric[] = [
     'Events that were sent to subscribers',
     ({ measures }) => measures.store.pushed.sent,
   ),
-  gauge('open_streams', 'Streams in memory', ({ measures }) => measures.store.open.open),
+  gauge('open_streams', 'Streams in memory', ({ measures }) => measures.store.open.count),
   gauge(
     'open_streams_bytes',
     'Memory of the open streams, roughly',

@@ -20,6 +20,7 @@ export class AnswerWriter {
   readonly #id: number;
   #rows: WireRow[] = [];
   #bytes = 0;
+  #hasBegun = false;
 
   constructor(sink: FrameSink, id: number) {
     this.#sink = sink;
@@ -29,6 +30,14 @@ export class AnswerWriter {
   /** Resolves when the client has taken most of what was sent; rejects when it is gone. */
   async ready(): Promise<void> {
     await this.#sink.drained();
+  }
+
+  /** Forgets the rows so far, for them to be read anew; false where some were sent already. */
+  restart(): boolean {
+    if (this.#hasBegun) return false;
+    this.#rows = [];
+    this.#bytes = 0;
+    return true;
   }
 
   /** Adds a row; waits where the client is slow. */
@@ -69,6 +78,7 @@ export class AnswerWriter {
     const rows = this.#rows.length === 0 ? {} : { rows: this.#rows };
     this.#rows = [];
     this.#bytes = 0;
+    this.#hasBegun = true;
     this.#sink.send({ id: this.#id, more: true, ...rows, ...part });
     await this.#sink.drained();
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Cursor } from '../../shared/cursor.js';
 import { errorToWire } from '../../shared/error-wire.js';
 import { StorageFailedError, TurnTerminalError } from '../../shared/errors.js';
 import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
@@ -10,8 +11,8 @@ import type { WireAck, WireError } from '../../shared/protocol.js';
 import type { AppendResult } from '../commit/operations.js';
 import type { TerminalRefusal } from '../commit/terminal-refusal.js';
 import type { AckRun } from '../storage/catalog-format.js';
-import type { FileTable } from '../streams/file-table.js';
-import { readLine } from '../streams/line-reader.js';
+import type { Stream } from '../streams/stream.js';
+import type { StreamTable } from '../streams/stream-table.js';
 import type { AnswerWriter } from './answer-writer.js';
 import type { ServerContext } from './context.js';
 
@@ -25,10 +26,30 @@ export class WireRefusal extends Error {
   }
 }
 
+/** An append that was not refused, with the event that it found in its place. */
+export type SettledAppend =
+  | Exclude<AppendResult, { readonly kind: 'present' }>
+  | {
+      readonly kind: 'present';
+      readonly seq: number;
+      readonly generation: number;
+      readonly text: Uint8Array;
+    };
+
+/** The event that an append found in its place; null where it was deleted since. */
+export async function foundPresent(
+  table: StreamTable,
+  { stream, generation, row }: Extract<AppendResult, { readonly kind: 'present' }>,
+): Promise<SettledAppend | null> {
+  const seq = stream.index.seqAt(row);
+  const text = await table.line(stream, row);
+  return text === null ? null : { kind: 'present', seq, generation, text };
+}
+
 /** Answers an append that was not refused. */
 export async function answerAppend(
-  context: ServerContext,
-  result: AppendResult,
+  { store }: ServerContext,
+  result: SettledAppend,
   answer: AnswerWriter,
 ): Promise<void> {
   switch (result.kind) {
@@ -45,13 +66,11 @@ export async function answerAppend(
       return answer.end({ acks, created: true });
     }
     case 'present': {
-      const { stream, generation, row } = result;
-      const { seq } = stream.index.row(row);
-      const text = await readLine(context.store.files, stream.files, stream.index.row(row));
-      return answer.end({ acks: [{ seq, generation, position: 0, text }], created: false });
+      const { kind: _kind, ...found } = result;
+      return answer.end({ acks: [{ ...found, position: 0 }], created: false });
     }
     case 'duplicate':
-      for (const run of result.runs) await answerDuplicate(context, run, answer);
+      for (const run of result.runs) await answerDuplicate(store.table, run, answer);
       return answer.end({ duplicate: true, created: true });
     default:
       return result satisfies never;
@@ -60,7 +79,7 @@ export async function answerAppend(
 
 /** The first result of an append that was sent again; its lines may be deleted since. */
 async function answerDuplicate(
-  { store: { table, files } }: ServerContext,
+  table: StreamTable,
   run: AckRun,
   answer: AnswerWriter,
 ): Promise<void> {
@@ -72,14 +91,7 @@ async function answerDuplicate(
     let bytes = 0;
     for (let at = 0; at < count; at += 1) {
       const seq = firstSeq + at;
-      const row = stream.index.firstFrom(seq);
-      const isThere =
-        stream.generation === generation &&
-        row < stream.index.length &&
-        stream.index.seqAt(row) === seq;
-      const text = isThere
-        ? await known(readLine(files, stream.files, stream.index.row(row)))
-        : null;
+      const text = await known(lineOf(table, stream, { generation, seq }));
       acks.push({ seq, generation, position: firstPosition + at, text });
       bytes += (text?.length ?? 0) + 64;
       if (bytes < ANSWER_FRAME_BYTES) continue;
@@ -90,6 +102,19 @@ async function answerDuplicate(
     if (acks.length > 0) await answer.part({ acks });
   } finally {
     table.release(stream);
+  }
+}
+
+/** The line of an event; null where it was deleted. */
+async function lineOf(table: StreamTable, stream: Stream, of: Cursor): Promise<Uint8Array | null> {
+  for (;;) {
+    const { index, generation } = stream;
+    const row = index.firstFrom(of.seq);
+    const isThere =
+      generation === of.generation && row < index.length && index.seqAt(row) === of.seq;
+    if (!isThere) return null;
+    const line = await table.line(stream, row);
+    if (line !== null) return line;
   }
 }
 
@@ -106,19 +131,28 @@ async function known<Result>(reading: Promise<Result>): Promise<Result> {
   }
 }
 
-/** The refusal of an append whose turn has ended, with the event that ended it. */
+/**
+ * The refusal of an append whose turn has ended, with the event that ended it; null where that was
+ * deleted since.
+ */
 export async function terminalRefusal(
-  files: FileTable,
+  table: StreamTable,
   { stream, terminal }: TerminalRefusal,
-): Promise<WireRefusal> {
-  const found =
-    'row' in terminal
-      ? {
-          text: await readLine(files, stream.files, stream.index.row(terminal.row)),
-          seq: stream.index.seqAt(terminal.row),
-          generation: stream.generation,
-        }
-      : { text: terminal.line, seq: terminal.seq, generation: terminal.generation };
-  const message = `the turn ended with the event of seq ${found.seq}; nothing was written`;
-  return new WireRefusal(errorToWire(new TurnTerminalError({}, message), found));
+): Promise<WireRefusal | null> {
+  const found = 'row' in terminal ? await terminalAt(table, stream, terminal.row) : terminal;
+  if (found === null) return null;
+  const { line: text, ...of } = found;
+  const message = `the turn ended with the event of seq ${of.seq}; nothing was written`;
+  return new WireRefusal(errorToWire(new TurnTerminalError({}, message), { text, ...of }));
+}
+
+async function terminalAt(
+  table: StreamTable,
+  stream: Stream,
+  row: number,
+): Promise<Extract<TerminalRefusal['terminal'], { line: Uint8Array }> | null> {
+  const { generation } = stream;
+  const seq = stream.index.seqAt(row);
+  const line = await table.line(stream, row);
+  return line === null ? null : { line, seq, generation };
 }

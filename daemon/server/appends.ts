@@ -21,7 +21,12 @@ import { journalFileName } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
 import type { Stream } from '../streams/stream.js';
 import type { AnswerWriter } from './answer-writer.js';
-import { answerAppend, terminalRefusal } from './append-answers.js';
+import {
+  answerAppend,
+  foundPresent,
+  type SettledAppend,
+  terminalRefusal,
+} from './append-answers.js';
 import type { ServerContext } from './context.js';
 import { boundedText, checkText, prepareRun, prepareTurn } from './prepare-event.js';
 
@@ -133,7 +138,7 @@ export class Appends {
   async #inOrder(
     texts: readonly Uint8Array[],
     prepare: (scans: readonly JsonScan[]) => Prepared,
-  ): Promise<AppendResult> {
+  ): Promise<SettledAppend> {
     const isLarge = texts.some(({ length }) => length > INLINE_VALIDATION_BYTES_MAX);
     if (this.#before === null && !isLarge) {
       const prepared = prepare(texts.map(scanInline));
@@ -143,9 +148,9 @@ export class Appends {
     return await this.#later(async () => prepare(await this.#scanAll(texts)));
   }
 
-  async #later(prepare: () => Promise<Prepared>): Promise<AppendResult> {
+  async #later(prepare: () => Promise<Prepared>): Promise<SettledAppend> {
     const before = this.#before;
-    const turn = (async (): Promise<{ readonly done: Promise<AppendResult> }> => {
+    const turn = (async (): Promise<{ readonly done: Promise<SettledAppend> }> => {
       await before;
       const prepared = await prepare();
       await this.#checkNewIds(prepared);
@@ -164,11 +169,27 @@ export class Appends {
     return await (await turn).done;
   }
 
-  async #enqueue({ events, conditions }: Prepared): Promise<AppendResult> {
-    const { table, committer } = this.#context.store;
-    const streams = [...new Set(events.map(({ stream }) => stream))];
+  async #enqueue(prepared: Prepared): Promise<SettledAppend> {
+    const { table } = this.#context.store;
+    const streams = [...new Set(prepared.events.map(({ stream }) => stream))];
     try {
-      return await new Promise<AppendResult>((resolve, reject) => {
+      for (;;) {
+        const settled = await this.#attempt(prepared, streams);
+        if (settled !== null) return settled;
+      }
+    } finally {
+      for (const stream of streams) table.release(stream);
+    }
+  }
+
+  /** Null where what stood in the way was deleted before it could be shown: it is tried anew. */
+  async #attempt(
+    { events, conditions }: Prepared,
+    streams: readonly Stream[],
+  ): Promise<SettledAppend | null> {
+    const { table, committer } = this.#context.store;
+    try {
+      const result = await new Promise<AppendResult>((resolve, reject) => {
         committer.enqueue({
           kind: 'append',
           streams,
@@ -179,12 +200,12 @@ export class Appends {
           settle: { resolve, reject },
         });
       });
+      return result.kind === 'present' ? await foundPresent(table, result) : result;
     } catch (error) {
-      throw error instanceof TerminalRefusal
-        ? await terminalRefusal(this.#context.store.files, error)
-        : error;
-    } finally {
-      for (const stream of streams) table.release(stream);
+      if (!(error instanceof TerminalRefusal)) throw error;
+      const refusal = await terminalRefusal(table, error);
+      if (refusal === null) return null;
+      throw refusal;
     }
   }
 

@@ -25,7 +25,7 @@ const PARALLEL = 64;
 interface PendingLine {
   readonly files: readonly JournalFile[];
   readonly row: Row;
-  readonly about: Omit<WireRow, 'text'>;
+  readonly about: Omit<WireRow, 'text'> & { readonly sessionId: string };
 }
 
 /** One open turn: its first `submitted`, if there is one, and its latest event. */
@@ -92,7 +92,7 @@ function fromCatalog(folder: string, entry: CatalogEntry): PendingTurn[] {
 function linesOf(
   files: readonly JournalFile[],
   rows: { readonly latest: Row; readonly submitted: Row | null },
-  of: { readonly generation: number; readonly turnId: string; readonly sessionId: string },
+  of: Pick<PendingLine['about'], 'generation' | 'turnId' | 'sessionId'>,
 ): PendingTurn {
   const line = (row: Row, label: 'submitted' | 'latest'): PendingLine => ({
     files,
@@ -105,7 +105,7 @@ function linesOf(
 
 /** Sends the lines in their order; several are read at once, as long as they are short. */
 async function sendLines(
-  { store }: ServerContext,
+  context: ServerContext,
   lines: readonly PendingLine[],
   answer: AnswerWriter,
 ): Promise<void> {
@@ -121,13 +121,27 @@ async function sendLines(
       end += 1;
     }
     const some = lines.slice(at, end);
-    const texts = await Promise.all(
-      some.map(({ files, row }) => readLine(store.files, files, row)),
-    );
+    const texts = await Promise.all(some.map((line) => textOf(context, line)));
     for (const [index, { about }] of some.entries()) {
-      await answer.row({ ...about, text: texts[index] as Buffer });
+      const text = texts[index] ?? null;
+      if (text !== null) await answer.row({ ...about, text });
     }
     at = end;
+  }
+}
+
+/** The text of a line; null where its session was deleted meanwhile, and the turn with it. */
+async function textOf(
+  { store }: ServerContext,
+  { files, row, about }: PendingLine,
+): Promise<Buffer | null> {
+  try {
+    return await readLine(store.files, files, row);
+  } catch (error) {
+    const name: StreamName = { journal: 'turns', id: about.sessionId };
+    const present = await store.table.read(name, async ({ generation }) => generation);
+    if (present === about.generation) throw error;
+    return null;
   }
 }
 

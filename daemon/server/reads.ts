@@ -168,7 +168,7 @@ export class Reads {
   ): Promise<void> {
     await this.#atOnce(async () => {
       await answer.ready();
-      await this.#context.store.table.read(name, step);
+      await this.#context.store.table.read(name, step, () => answer.restart());
     });
   }
 

@@ -23,9 +23,11 @@ import type { Failure } from '../workers/failure.js';
 import { lookAt } from './freshness.js';
 import { Growth, isOpenForAdoption } from './growth.js';
 import type { JournalFile } from './journal-file.js';
+import { readLine } from './line-reader.js';
 import { Loader, type LoaderOptions } from './loader.js';
 import { openFailure } from './open-failure.js';
 import { Stream } from './stream.js';
+import type { StreamIndex } from './stream-index.js';
 
 export interface StreamTableOptions extends LoaderOptions {
   readonly layout: Layout;
@@ -35,15 +37,6 @@ export interface StreamTableOptions extends LoaderOptions {
   readonly onTrash: (position: number, path: string) => void;
   /** Waits for a checkpoint: too many files are dirty. */
   readonly checkpoint: () => Promise<unknown>;
-}
-
-/** Sums over the open streams. */
-export interface OpenStreamTotals {
-  readonly open: number;
-  /** Memory of indexes and turn states, roughly. */
-  readonly bytes: number;
-  readonly fenced: number;
-  readonly malformedLines: number;
 }
 
 /** The open streams. */
@@ -97,18 +90,6 @@ export class StreamTable implements StreamSource {
 
   get openStreams(): number {
     return this.#active.size + this.#idle.size;
-  }
-
-  /** What the open streams take and hold. */
-  totals(): OpenStreamTotals {
-    const totals = { open: 0, bytes: 0, fenced: 0, malformedLines: 0 };
-    for (const { bytes, fence, damage } of this.inUse()) {
-      totals.open += 1;
-      totals.bytes += bytes;
-      totals.malformedLines += damage.length;
-      if (fence !== null) totals.fenced += 1;
-    }
-    return totals;
   }
 
   /** The stream if it is open, without touching it. */
@@ -197,8 +178,17 @@ export class StreamTable implements StreamSource {
     yield* this.#idle.values();
   }
 
-  /** Runs a step with a stream that is open and as its files are. */
-  async read<T>(name: StreamName, step: (stream: Stream) => Promise<T>): Promise<T> {
+  /**
+   * Runs a step with a stream that is open and as its files are.
+   *
+   * @param mayRepeat asked whether the step can be run anew, where the stream was deleted or read
+   *   anew under it
+   */
+  async read<T>(
+    name: StreamName,
+    step: (stream: Stream) => Promise<T>,
+    mayRepeat: () => boolean = () => true,
+  ): Promise<T> {
     // What made a load fail that began before this call may have been mended before it, too.
     if (this.peek(name)?.state.kind === 'loading') {
       const joined = this.hold(name);
@@ -207,11 +197,38 @@ export class StreamTable implements StreamSource {
     }
     const stream = this.hold(name);
     try {
-      await this.fresh(stream);
-      return await step(stream);
+      for (;;) {
+        await this.fresh(stream);
+        const { index } = stream;
+        try {
+          return await step(stream);
+        } catch (error) {
+          if (!(await this.#isOther(stream, index)) || !mayRepeat()) throw error;
+        }
+      }
     } finally {
       this.release(stream);
     }
+  }
+
+  /**
+   * The line of a row of a stream that is held; null where the stream was deleted or read anew
+   * meanwhile, so that the row is to be looked up again.
+   */
+  async line(stream: Stream, row: number): Promise<Buffer | null> {
+    const { index, files } = stream;
+    try {
+      return await readLine(this.#options.files, [...files], index.row(row));
+    } catch (error) {
+      if (await this.#isOther(stream, index)) return null;
+      throw error;
+    }
+  }
+
+  /** Whether the rows that somebody read by are no longer the stream's, or soon will be no more. */
+  async #isOther(stream: Stream, index: StreamIndex): Promise<boolean> {
+    await this.ready(stream);
+    return stream.index !== index;
   }
 
   /** Streams whose catalog entry is older than they are write it anew. */

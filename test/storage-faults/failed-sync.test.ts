@@ -1,9 +1,14 @@
 /** A failed fsync: nobody can say what is durable, so nothing more is acknowledged. */
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import type { EventLog } from '../../client/index.js';
 import { connect } from '../../client/index.js';
-import { startDaemonProcess } from '../support/daemon.js';
+import { makeFolder, startDaemonProcess } from '../support/daemon.js';
+import { FaultShim } from '../support/fault-shim/fault-shim.js';
+import { PATHS } from '../support/fault-shim/named-points.js';
 import {
   client,
+  eventually,
   healthOf,
   injectFault,
   linesOf,
@@ -131,3 +136,50 @@ testWith(['strace'], 'a write to a journal file fails with EIO: as a failed sync
   t.is((await linesOf(path)).length, 2);
   t.is(await again.stop(), 0);
 });
+
+/** The paths of the files that a process has open. */
+function openFilesOf(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  return readdirSync(folder).flatMap((fd) => {
+    try {
+      return [readlinkSync(join(folder, fd))];
+    } catch {
+      return [];
+    }
+  });
+}
+
+testWith(
+  ['fault shim'],
+  'a sync fails while a checkpoint runs: it exits 74 when that has ended, and begins no other',
+  async (t) => {
+    const folder = await makeFolder(t);
+    const shim = await FaultShim.make(folder);
+    t.teardown(() => shim.close());
+    const daemon = await startDaemonProcess(t, { dir: join(folder, 'd'), env: shim.env });
+    const log = await client(t, daemon.dir);
+    await log.turns.append('s', { event: 'submitted' });
+    await log.turns.append('gone', { event: 'submitted' });
+    const held = { calls: ['fsync'], paths: PATHS.journal, effect: { kind: 'hold' } } as const;
+    shim.set([held]);
+    // A deletion is followed by a checkpoint.
+    await log.turns.delete('gone');
+    await eventually(
+      async () => shim.hits()[0],
+      (hits) => hits === 1,
+    );
+    // What the checkpoint that runs does not cover calls for another one.
+    await log.turns.append('s', { event: 'delta' });
+    const failed = { kind: 'error', code: 'EIO' } as const;
+    shim.set([held, { calls: ['fdatasync'], paths: PATHS.log, effect: failed }]);
+    t.is((await refusal(log.turns.append('s', { event: 'delta' }))).outcome, 'unknown');
+    // Everything that is not under way is closed.
+    await eventually(
+      async () => openFilesOf(daemon.process.pid as number),
+      (paths) => !paths.some((path) => path.includes('/commitlog/')),
+    );
+    shim.clear();
+    t.is(await daemon.ended, 74);
+    t.notRegex(daemon.output(), /the lane is closed/);
+  },
+);

@@ -17,6 +17,8 @@ import {
 /** What the process is told, as JSON in its first argument. */
 export interface FollowerPlan {
   readonly dir: string;
+  /** The daemon's socket, if it is not to be found by the directory. */
+  readonly socketPath?: string;
   readonly what: 'turns' | 'runs' | 'all';
   readonly id: string;
   /** Only this run's events. */
@@ -67,7 +69,7 @@ const START = '0-0';
 const OVER: ReadonlySet<string> = new Set(['STREAM_DELETED', 'CURSOR_EXPIRED']);
 
 const plan = JSON.parse(process.argv[2] ?? '') as FollowerPlan;
-const log = await connect({ dir: plan.dir });
+const log = await connect({ dir: plan.dir, socketPath: plan.socketPath });
 let ends = 0;
 
 function told(stream: string, event: TurnEvent | RunEvent, at: string): Followed {

@@ -1,10 +1,19 @@
 /** Carries the faults of a plan out. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { appendFromPython } from '../support/foreign.js';
+import { send } from './calls.js';
 import { cut, endOfLog, overwrite, uncheckpointed, zero } from './damage.js';
 import { damageCopy } from './damage-copy.js';
+import {
+  failSync,
+  failWrites,
+  killAtMoment,
+  losePower,
+  slowSyncs,
+  stepClock,
+} from './disk-faults.js';
 import type { Wanted } from './history.js';
 import type { Fault, FaultKind } from './plan.js';
 import type { Stage } from './stage.js';
@@ -51,7 +60,14 @@ const FAULTS: { readonly [Kind in FaultKind]: (stage: Stage, fault: Of<Kind>) =>
   'hang-subscriber': async (stage, { subscriber, ms }) => {
     return hang(stage, stage.subscribers[subscriber % stage.subscribers.length]?.follower, ms);
   },
+  'kill-at': killAtMoment,
+  'failed-sync': failSync,
+  'failed-writes': failWrites,
+  'slow-sync': slowSyncs,
+  'clock-step': stepClock,
+  'power-loss': losePower,
   'foreign-lines': appendForeign,
+  'foreign-torn': tearForeign,
   'remove-file': removeFile,
   'torn-log': tearLog,
   'torn-journal': tearJournal,
@@ -88,10 +104,35 @@ async function appendForeign(stage: Stage, { count, padding }: Of<'foreign-lines
   const path = join(stage.dir, '_turn_journal', `${FOREIGN_SESSION}.jsonl`);
   if (!existsSync(join(stage.dir, '_turn_journal'))) return 'skipped';
   const writing = stage.journal.ask({ operation: 'foreign', events }, async () => {
-    await appendFromPython({ path, count, padding, name });
-    return {};
+    try {
+      await appendFromPython({ path, count, padding, name });
+      return {};
+    } catch (error) {
+      // The disk may have lost its power meanwhile.
+      stage.note('foreign writer', { error: String(error) });
+      return { outcome: 'unknown' };
+    }
   });
-  stage.goOn(writing.then(() => undefined));
+  stage.write(writing.then(() => undefined));
+  return 'done';
+}
+
+/** Another program dies in the midst of a line. */
+async function tearForeign(stage: Stage): Promise<Done> {
+  const file = join('_turn_journal', `${FOREIGN_SESSION}.jsonl`);
+  const path = join(stage.dir, file);
+  await stage.written();
+  if (!existsSync(path)) return 'skipped';
+  const raw = `{"event":"token","content":"torn ${stage.journal.nextNumber}`;
+  stage.damaged.push({ file, raw });
+  appendFileSync(path, raw);
+  const id = `end-${stage.journal.nextNumber}-0`;
+  const stream = `turns/${FOREIGN_SESSION}`;
+  const event: Wanted = { id, stream, run: null, type: 'token', padding: 0 };
+  const request = { operation: 'append', events: [event] } as const;
+  const { outcome } = await stage.journal.ask(request, () => send(stage.log, request, {}));
+  // The next foreign line would become a part of the torn one.
+  if (outcome !== 'acknowledged') appendFileSync(path, '\n');
   return 'done';
 }
 

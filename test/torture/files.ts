@@ -35,7 +35,7 @@ export function heldByFiles(dir: string): Held {
   const held = [...streams].map(([stream, rows]) => ({
     stream,
     generation: 0,
-    rows: rows.sort((a, b) => (a.seq === 0 || b.seq === 0 ? 0 : a.seq - b.seq)),
+    rows: rows.every(({ seq }) => seq > 0) ? rows.sort((a, b) => a.seq - b.seq) : rows,
   }));
   return { held, malformed };
 }
@@ -92,6 +92,7 @@ interface Fields {
   readonly event_type?: string;
   readonly turn_id?: string;
   readonly stream_id?: string;
+  readonly created_at?: string | number;
 }
 
 function rowOf(raw: string): HeldRow | null {
@@ -114,5 +115,12 @@ function recordRow(fields: Fields, checksum: number): HeldRow {
     type: fields.event ?? fields.event_type ?? '',
     turn: fields.turn_id ?? null,
     by: fields.stream_id ?? null,
+    stamp: stampOf(fields.created_at),
   };
+}
+
+/** Turns have seconds, runs a text; to the microsecond. */
+function stampOf(created: string | number | undefined): number | null {
+  if (typeof created !== 'string') return created ?? null;
+  return Date.parse(created) / 1000 + Number(created.slice(23, 26)) / 1e6;
 }

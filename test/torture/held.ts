@@ -1,6 +1,6 @@
 /** What a stream holds, as a page or its files show it, against what is known of its events. Pure. */
 import type { Ledger } from './ledger.js';
-import { isForeign, isRemoved, mayHaveGaps } from './streams.js';
+import { isRemoved, mayHaveGaps } from './streams.js';
 
 /** An event as it is held. */
 export interface HeldRow {
@@ -13,13 +13,15 @@ export interface HeldRow {
   /** The turn, and the stream id by which it was found. */
   readonly turn: string | null;
   readonly by: string | null;
+  /** When it was stamped, in seconds since 1970; null for a line of another program. */
+  readonly stamp: number | null;
 }
 
 export interface HeldStream {
   readonly stream: string;
   /** 0 where it was not told. */
   readonly generation: number;
-  /** In seq order; those without seq in file order. */
+  /** In seq order; in file order where another program's lines have no seq. */
   readonly rows: readonly HeldRow[];
 }
 
@@ -35,7 +37,6 @@ export function dueNow(ledger: Ledger): Due {
   const gone: string[] = [];
   for (const [id, facts] of ledger.events) {
     if (ledger.isDeleted(facts)) gone.push(id);
-    else if (facts.acknowledgedAt !== null && facts.place !== null) there.push(id);
     else if (facts.isSeen || facts.acknowledgedAt !== null) there.push(id);
   }
   return { there, gone };
@@ -81,8 +82,11 @@ function checkStream(ledger: Ledger, { stream, generation, rows }: HeldStream, b
     if (wanted !== undefined && wanted.run !== run)
       ledger.find('place', `${by} has ${id} in run ${run}, it belongs to ${wanted.run}`);
   }
-  checkSeqs(ledger, { stream, generation: generation || lifeOf(ledger, rows), rows }, by);
-  checkOrder(ledger, rows, `${by}, ${stream}`);
+  if (rows.every(({ seq }) => seq > 0)) {
+    checkSeqs(ledger, { stream, generation: generation || lifeOf(ledger, rows), rows }, by);
+    checkOrder(ledger, rows, `${by}, ${stream}`);
+    checkStamps(ledger, rows, `${by}, ${stream}`);
+  }
   checkOnce(ledger, rows, `${by}, ${stream}`);
   checkTurns(ledger, rows, `${by}, ${stream}`);
 }
@@ -99,12 +103,9 @@ function lifeOf(ledger: Ledger, rows: readonly HeldRow[]): number {
 function checkSeqs(ledger: Ledger, { stream, generation, rows }: HeldStream, by: string): void {
   let before = 0;
   for (const { id, seq } of rows) {
-    if (seq === 0) continue;
     if (seq <= before)
       ledger.find('dense', `${by} has seq ${seq} (${id}) behind ${before} in ${stream}`);
-    // A foreign line in a file has no seq to be seen.
-    const isHidden = isForeign(stream) && rows.some((row) => row.seq === 0);
-    for (let missing = before + 1; missing < seq && !isHidden; missing += 1) {
+    for (let missing = before + 1; missing < seq; missing += 1) {
       checkGap(ledger, { stream, generation, missing }, by);
     }
     before = Math.max(before, seq);
@@ -134,12 +135,24 @@ function checkOrder(ledger: Ledger, rows: readonly HeldRow[], by: string): void 
     const facts = ledger.events.get(id);
     const [first] = facts?.asked ?? [];
     if (facts === undefined || first === undefined || facts.asked.length > 1) continue;
-    const { client, number, events } = first.request;
+    const { client: name, number, events, operation } = first.request;
     const index = events.indexOf(facts.wanted);
-    const [beforeNumber, beforeIndex, beforeId] = last.get(client) ?? [0, 0, ''];
+    // Other programs run beside one another.
+    const client = operation === 'foreign' ? `${name} ${number}` : name;
+    const [beforeNumber, beforeIndex, beforeId] = last.get(client) ?? [0, -1, ''];
     if (number < beforeNumber || (number === beforeNumber && index <= beforeIndex))
       ledger.find('order', `${by} has ${id} behind ${beforeId}`);
     last.set(client, [number, index, id]);
+  }
+}
+
+/** The daemon's stamps never go back, whatever its clock does. */
+function checkStamps(ledger: Ledger, rows: readonly HeldRow[], by: string): void {
+  let before = 0;
+  for (const { id, stamp } of rows) {
+    if (stamp === null) continue;
+    if (stamp < before) ledger.find('stamp', `${by} has ${id} stamped ${stamp}, behind ${before}`);
+    before = Math.max(before, stamp);
   }
 }
 

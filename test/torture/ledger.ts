@@ -5,7 +5,7 @@
  * subscriber, a file, before or after any crash.
  */
 import type { Answer, HistoryRecord, Place, Request, Row, Wanted } from './history.js';
-import { isForeign, isRemoved } from './streams.js';
+import { isForeign, isRemoved, mayVanish } from './streams.js';
 
 /** A rule that was broken, and how. */
 export interface Finding {
@@ -27,8 +27,10 @@ export interface EventFacts {
   place: Place | null;
   /** When it was first acknowledged; null if it never was. */
   acknowledgedAt: number | null;
-  /** Whether the daemon told of it in any way. */
+  /** Whether it was seen in any way. */
   isSeen: boolean;
+  /** Whether the daemon told of it: then it is durable. */
+  isServed: boolean;
 }
 
 /** Codes that a caller may meet under these faults; `STORAGE_…` only where the disk fails. */
@@ -89,6 +91,7 @@ export class Ledger {
       return this.find('submitted', `${by} has ${row.id} in ${stream}, which nobody asked for`);
     }
     facts.isSeen = true;
+    if (row.generation > 0) facts.isServed = true;
     if (facts.wanted.stream !== stream) {
       const { stream: wanted } = facts.wanted;
       return this.find('place', `${by} has ${row.id} in ${stream}, it belongs into ${wanted}`);
@@ -121,8 +124,9 @@ export class Ledger {
   /** What a power cut may take: lines of others that the daemon never told of. */
   powerLost(): void {
     for (const facts of this.events.values()) {
-      if (facts.asked[0]?.request.operation === 'foreign' && !facts.isSeen)
-        facts.acknowledgedAt = null;
+      if (facts.asked[0]?.request.operation !== 'foreign' || facts.isServed) continue;
+      facts.acknowledgedAt = null;
+      facts.isSeen = false;
     }
   }
 
@@ -148,8 +152,14 @@ export class Ledger {
       const facts = this.events.get(wanted.id);
       if (facts !== undefined) facts.asked.push(asked);
       else {
-        const fresh = { wanted, asked: [asked], place: null, acknowledgedAt: null, isSeen: false };
-        this.events.set(wanted.id, fresh);
+        this.events.set(wanted.id, {
+          wanted,
+          asked: [asked],
+          place: null,
+          acknowledgedAt: null,
+          isSeen: false,
+          isServed: false,
+        });
       }
     }
     const { operation, stream = '' } = request;
@@ -174,8 +184,11 @@ export class Ledger {
     }
   }
 
-  #checkCode({ client, number, operation, events }: Request, { code = '', message }: Answer): void {
-    if (operation === 'remove') return;
+  #checkCode(request: Request, { code = '', message }: Answer): void {
+    const { client, number, operation, events, stream = '' } = request;
+    if (operation === 'remove' || operation === 'foreign') return;
+    // A page of files that go meanwhile is to be asked for again.
+    if (operation === 'read' && mayVanish(stream) && code === 'STORAGE_FAILED') return;
     if (CODES.has(code) || (this.hasDiskFaults && DISK_CODES.has(code))) return;
     if (
       code === 'STREAM_FENCED' &&

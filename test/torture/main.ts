@@ -66,7 +66,10 @@ async function main(options: Options): Promise<void> {
     // What one seed did not use is the next ones'.
     const left = (end - performance.now()) / 60_000 / (seeds.length - at);
     const run = new Run({ seed, minutes: Math.max(left, 0), keep: options.keep === true });
+    const abort = (): void => void run.abort().finally(() => process.exit(1));
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, abort);
     const report = await run.run();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, abort);
     reports.push(report);
     if (options.json === true) print(JSON.stringify(report));
     else {

@@ -3,25 +3,58 @@
  * of it as its time allows. What this machine cannot do is skipped when it is due, so the plan is
  * the same everywhere.
  */
+import { type Place, POINTS } from '../support/fault-shim/named-points.js';
 import { type Random, randomOf } from '../support/random.js';
+
+/** A moment of the daemon's work, by its name and how often it passes by before. */
+export interface Moment {
+  readonly point: string;
+  readonly after: number;
+}
 
 /** How the daemon comes back after it died. */
 export interface Comeback {
   /** `recover`: `eventlogd recover` first, after which the files are read as any program reads them. */
   readonly how: 'start' | 'recover';
-  /** Starts before that which are killed, each after so many milliseconds. */
-  readonly killedStarts: readonly number[];
+  /** Starts before that which are killed, each after so many milliseconds or at a moment. */
+  readonly killedStarts: readonly (number | Moment)[];
 }
+
+export type ErrorCode = 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EFBIG';
 
 export type Fault =
   | { readonly kind: 'kill'; readonly comeback: Comeback }
   | { readonly kind: 'drain' }
+  | { readonly kind: 'kill-at'; readonly at: Moment; readonly comeback: Comeback }
+  | {
+      /** A sync fails, once or for ever; after the daemon's end the power may fail too. */
+      readonly kind: 'failed-sync';
+      readonly place: Place;
+      readonly after: number;
+      readonly losesPower: boolean;
+      readonly comeback: Comeback;
+    }
+  | {
+      /** Writes are refused for a while, the first of them in its midst if `short` is not null. */
+      readonly kind: 'failed-writes';
+      readonly place: Place;
+      readonly code: ErrorCode;
+      readonly after: number;
+      readonly short: number | null;
+      readonly ms: number;
+      /** How it ends: there is room again, or the daemon is killed. */
+      readonly comeback: Comeback | null;
+    }
+  | { readonly kind: 'slow-sync'; readonly delayMs: number; readonly ms: number }
+  | { readonly kind: 'clock-step'; readonly offsetMs: number }
+  | { readonly kind: 'power-loss'; readonly comeback: Comeback }
   | { readonly kind: 'hang'; readonly ms: number; readonly comeback: Comeback | null }
   | { readonly kind: 'kill-client'; readonly client: number }
   | { readonly kind: 'hang-client'; readonly client: number; readonly ms: number }
   | { readonly kind: 'kill-subscriber'; readonly subscriber: number }
   | { readonly kind: 'hang-subscriber'; readonly subscriber: number; readonly ms: number }
   | { readonly kind: 'foreign-lines'; readonly count: number; readonly padding: number }
+  | { readonly kind: 'foreign-torn' }
   | { readonly kind: 'remove-file'; readonly nth: number }
   | {
       /** Bytes behind the log's last frame, as a write that was torn leaves them. */
@@ -61,18 +94,42 @@ export interface Act {
   readonly number: number;
   readonly seed: number;
   readonly segmentBytes: string;
+  /** Whether the directory is on a disk that can lose power. */
+  readonly isOnPowerDisk: boolean;
   readonly paddingMax: number;
   readonly clients: number;
   readonly steps: readonly Step[];
 }
 
 const STEPS = 14;
-const WAIT_MS_MAX = 900;
+const WAIT_MS_MAX = 700;
+/** What a daemon that serves comes by; the rest belongs to its start. */
+const SERVING =
+  /-(log-(write|fsync|truncate)|journal-(create|write|fsync)|catalog-(write|fsync)|trash-\w+|directory-\w+)$/;
+const SERVING_POINTS = POINTS.filter((point) => SERVING.test(point));
+/** Within what a client's results and keys are surely remembered, from one end to the other. */
+const CLOCK_STEP_MS = 6 * 60_000;
+/** A daemon that is silent for so long is given up by its clients. */
+const LONG_HANG_MS = 17_000;
 
 const FAULTS: readonly (readonly [weight: number, make: (random: Random) => Fault])[] = [
-  [14, (random) => ({ kind: 'kill', comeback: comeback(random) })],
-  [4, () => ({ kind: 'drain' })],
-  [6, hang],
+  [8, (random) => ({ kind: 'kill', comeback: comeback(random) })],
+  [3, () => ({ kind: 'drain' })],
+  [
+    14,
+    (random) => ({
+      kind: 'kill-at',
+      at: moment(random, SERVING_POINTS),
+      comeback: comeback(random),
+    }),
+  ],
+  [8, failedSync],
+  [9, failedWrites],
+  [5, slowSync],
+  [4, (random) => ({ kind: 'clock-step', offsetMs: random(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS })],
+  [12, (random) => ({ kind: 'power-loss', comeback: comeback(random) })],
+  [5, hang],
+  [2, () => ({ kind: 'foreign-torn' })],
   [6, (random) => ({ kind: 'kill-client', client: random(100) })],
   [3, (random) => ({ kind: 'hang-client', client: random(100), ms: 50 + random(1_500) })],
   [5, (random) => ({ kind: 'kill-subscriber', subscriber: random(100) })],
@@ -93,6 +150,7 @@ export function actOf(seed: number, number: number): Act {
     number,
     seed: random(2 ** 31),
     segmentBytes,
+    isOnPowerDisk: random(3) > 0,
     // A segment holds two commits of the largest size.
     paddingMax: segmentBytes === '256k' ? 4_000 : pick(random, [4_000, 40_000]),
     clients: 2 + random(2),
@@ -123,13 +181,49 @@ function someFault(random: Random): Fault {
 }
 
 function comeback(random: Random): Comeback {
-  const killedStarts = random(4) === 0 ? [100 + random(500), 100 + random(500)] : [];
+  const killedStarts = random(4) === 0 ? [killedStart(random), killedStart(random)] : [];
   return { how: random(2) === 0 ? 'start' : 'recover', killedStarts };
 }
 
+function killedStart(random: Random): number | Moment {
+  return random(3) === 0 ? 100 + random(500) : moment(random, POINTS);
+}
+
+/** Mostly early ones: what comes seldom would never come so often. */
+function moment(random: Random, points: readonly string[]): Moment {
+  return { point: points[random(points.length)] ?? '', after: random(1 + random(12)) };
+}
+
 function hang(random: Random): Fault {
+  if (random(25) === 0) return { kind: 'hang', ms: LONG_HANG_MS, comeback: null };
   const isKilled = random(2) === 0;
   return { kind: 'hang', ms: 20 + random(800), comeback: isKilled ? comeback(random) : null };
+}
+
+function failedSync(random: Random): Fault {
+  return {
+    kind: 'failed-sync',
+    place: pick(random, ['log', 'log', 'journal', 'directory', 'catalog', 'spare']),
+    after: random(4),
+    losesPower: random(2) === 0,
+    comeback: comeback(random),
+  };
+}
+
+function failedWrites(random: Random): Fault {
+  return {
+    kind: 'failed-writes',
+    place: pick(random, ['log', 'log', 'journal', 'journal', 'spare', 'catalog']),
+    code: pick(random, ['ENOSPC', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']),
+    after: random(6),
+    short: random(2) === 0 ? null : 1 + random(300),
+    ms: 50 + random(900),
+    comeback: random(3) === 0 ? comeback(random) : null,
+  };
+}
+
+function slowSync(random: Random): Fault {
+  return { kind: 'slow-sync', delayMs: pick(random, [2, 200]), ms: 200 + random(2_000) };
 }
 
 function tornLog(random: Random): Fault {

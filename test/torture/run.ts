@@ -11,13 +11,13 @@ import { type Act, planOf } from './plan.js';
 import type { RunReport } from './report.js';
 import { Stage } from './stage.js';
 
-/** The end of an act may take so long; an act that has less to begin with is not begun. */
-const FINALE_MS = 4_000;
-const ACT_MS_MIN = 3_000;
+/** The end of an act takes this at least, and on a busy machine about as long as the longest step. */
+const FINALE_MS = 3_000;
+const FINALE_STEPS = 1.2;
 /** What ends by itself may take so long. */
-const END_MS = 1_000;
+const END_MS = 4_000;
 /** Past the end by so much a run is stopped where it is. */
-const OVERTIME_MS = 8_500;
+const OVERTIME_MS = 7_000;
 
 export interface RunOptions {
   readonly seed: number;
@@ -27,7 +27,7 @@ export interface RunOptions {
 }
 
 /** Ends what it was told of, the last first. */
-export class Ends implements Scope {
+class Ends implements Scope {
   readonly #ends: (() => unknown)[] = [];
 
   teardown(end: () => unknown): void {
@@ -48,6 +48,9 @@ export class Run {
   readonly #began = performance.now();
   readonly #deadline: number;
   readonly #findings: Finding[] = [];
+  readonly #ends = new Ends();
+  /** How long a step has taken at most. */
+  #longestMs = 0;
   readonly #faults: Record<string, number> = {};
   readonly #skipped: Record<string, number> = {};
   #sums = { acts: 0, requests: 0, acknowledged: 0, refused: 0, unknown: 0, recoveries: 0 };
@@ -58,11 +61,16 @@ export class Run {
     this.#folder = mkdtempSync(join(tmpdir(), `el-torture-${options.seed}-`));
   }
 
+  /** Ends all processes and disks of the act that is played. */
+  async abort(): Promise<void> {
+    await this.#ends.close();
+  }
+
   /** Does as many acts as the time allows, until one has findings. */
   async run(): Promise<RunReport> {
     const { seed, minutes, keep } = this.#options;
     for (const act of planOf(seed, minutes)) {
-      if (this.#sums.acts > 0 && this.#left() < FINALE_MS + ACT_MS_MIN) break;
+      if (this.#sums.acts > 0 && !this.#hasTimeFor(0)) break;
       await this.#perform(act);
       if (this.#findings.length > 0) break;
     }
@@ -82,8 +90,8 @@ export class Run {
   async #perform(act: Act): Promise<void> {
     const folder = join(this.#folder, `act-${act.number}`);
     mkdirSync(folder);
-    const ends = new Ends();
-    const stage = new Stage(ends, folder, act);
+    const ends = this.#ends;
+    const stage = await Stage.make(ends, folder, act);
     const watch = new AbortController();
     const overtime = delay(this.#left() + OVERTIME_MS, undefined, { signal: watch.signal }).then(
       () => stage.ledger.find('time', `the run did not end: ${stage.doing}`),
@@ -104,12 +112,13 @@ export class Run {
   }
 
   async #play(stage: Stage): Promise<void> {
-    await stage.open();
+    await this.#timed(() => stage.open());
     for (const { waitMs, fault } of stage.act.steps) {
-      if (this.#left() < FINALE_MS + waitMs) break;
+      const pauseMs = 'ms' in fault ? fault.ms : 0;
+      if (!this.#hasTimeFor(waitMs + pauseMs)) break;
       await delay(waitMs);
       stage.note('fault', fault);
-      const done = await doFault(stage, fault);
+      const done = await this.#timed(() => doFault(stage, fault), pauseMs);
       const counts = done === 'done' ? this.#faults : this.#skipped;
       counts[fault.kind] = (counts[fault.kind] ?? 0) + 1;
       if (stage.ledger.findings.length > 0) return;
@@ -128,6 +137,23 @@ export class Run {
       recoveries: this.#sums.recoveries + recoveries,
     };
     this.#findings.push(...ledger.findings);
+  }
+
+  /** Whether another step can be begun, with time left for the end. */
+  #hasTimeFor(waitMs: number): boolean {
+    const finaleMs = Math.max(FINALE_MS, FINALE_STEPS * this.#longestMs);
+    return this.#left() > waitMs + this.#longestMs + finaleMs;
+  }
+
+  /** @param pauseMs how much of the step is waiting */
+  async #timed<T>(step: () => Promise<T>, pauseMs = 0): Promise<T> {
+    const began = performance.now();
+    try {
+      return await step();
+    } finally {
+      const ms = performance.now() - began - pauseMs;
+      this.#longestMs = Math.max(this.#longestMs, ms);
+    }
   }
 
   #left(): number {

@@ -5,7 +5,7 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect, type EventLog } from '../../client/index.js';
+import { connect, type EventLog, StorageFailedError } from '../../client/index.js';
 import {
   DaemonEndedError,
   type DaemonProcess,
@@ -13,9 +13,14 @@ import {
   startDaemonProcess,
   startDaemonToBeKilled,
 } from '../support/daemon.js';
+import { FaultShim } from '../support/fault-shim/fault-shim.js';
+import { killAt } from '../support/fault-shim/named-points.js';
+import type { Rule } from '../support/fault-shim/rules.js';
 import type { FollowerPlan } from '../support/follower.process.js';
 import { Follower } from '../support/followers.js';
+import { copyDirectory } from '../support/journal-files.js';
 import { offlineCommand } from '../support/offline.js';
+import { PowerDisk } from '../support/power-disk.js';
 import type { Scope } from '../support/scope.js';
 import { heldByDaemon, heldByFiles, type Malformed, streamsOf } from './files.js';
 import { checkHeld, dueNow } from './held.js';
@@ -23,12 +28,14 @@ import { type Answer, HistoryReader, type HistoryRecord, now } from './history.j
 import { Journal } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { Act, Comeback } from './plan.js';
-import { FOREIGN_SESSION } from './streams.js';
+import { FOREIGN_SESSION, mayVanish } from './streams.js';
 import { seeTold, type View } from './views.js';
 import { Worker } from './workers.js';
 
 const WINDOW = 6;
 const PAUSE_MS = 30;
+const READS_MAX = 20;
+const DISK_BYTES = 512 * 1024 * 1024;
 
 /** Who follows what; a name is that of its view in findings. */
 const FOLLOWERS: readonly (Pick<FollowerPlan, 'what' | 'id'> & Partial<FollowerPlan>)[] = [
@@ -39,6 +46,13 @@ const FOLLOWERS: readonly (Pick<FollowerPlan, 'what' | 'id'> & Partial<FollowerP
   { what: 'runs', id: 't0', runId: 'r1' },
   { what: 'runs', id: 'td', eventTypes: ['note'], pauseMs: 1 },
 ];
+
+interface Place {
+  readonly folder: string;
+  readonly act: Act;
+  readonly shim: FaultShim | null;
+  readonly disk: PowerDisk | null;
+}
 
 interface Subscriber {
   readonly follower: Follower;
@@ -52,6 +66,10 @@ export class Stage {
   readonly scope: Scope;
   /** The journal directory. */
   readonly dir: string;
+  /** What makes the daemon's disk and clock misbehave; null where it cannot be built. */
+  readonly shim: FaultShim | null;
+  /** The disk of the directory, if it can lose its power. */
+  readonly disk: PowerDisk | null;
   readonly ledger: Ledger = new Ledger();
   readonly journal: Journal;
   readonly workers: Worker[] = [];
@@ -62,21 +80,46 @@ export class Stage {
   /** What it does now. */
   doing = '';
   readonly #folder: string;
+  readonly #socketPath: string;
   readonly #reader: HistoryReader;
   readonly #running = new Set<Promise<void>>();
+  readonly #writing = new Set<Promise<void>>();
   #late: Answer[] = [];
   #daemon: DaemonProcess | null = null;
+  /** Whether the daemon may end by itself now. */
+  #mayEnd = false;
+  #hasLostPower = false;
   #log: EventLog | null = null;
 
-  constructor(scope: Scope, folder: string, act: Act) {
+  private constructor(scope: Scope, place: Place) {
+    const { folder, act, shim, disk } = place;
     this.scope = scope;
     this.act = act;
+    this.shim = shim;
+    this.disk = disk;
     this.#folder = folder;
-    this.dir = join(folder, 'd');
+    this.#socketPath = join(folder, 'socket');
+    this.dir = join(disk?.folder ?? folder, 'd');
     const history = join(folder, 'history');
     mkdirSync(history, { recursive: true });
     this.#reader = new HistoryReader(history);
     this.journal = new Journal(join(history, 'driver.ndjson'), 'driver');
+  }
+
+  /** @param folder where everything of the act goes */
+  static async make(scope: Scope, folder: string, act: Act): Promise<Stage> {
+    const shim = FaultShim.absence() === null ? await FaultShim.make(folder) : null;
+    scope.teardown(() => shim?.close());
+    const hasDisk = act.isOnPowerDisk && PowerDisk.absence() === null;
+    const disk = hasDisk ? await PowerDisk.make(folder, DISK_BYTES) : null;
+    const stage = new Stage(scope, { folder, act, shim, disk });
+    if (disk !== null) {
+      scope.teardown(async () => {
+        if (stage.ledger.findings.length > 0) await copyDirectory(stage.dir, join(folder, 'd'));
+        await disk.remove();
+      });
+    }
+    return stage;
   }
 
   get daemon(): DaemonProcess {
@@ -99,19 +142,28 @@ export class Stage {
 
   async open(): Promise<void> {
     const { act, scope, dir } = this;
+    const socketPath = this.#socketPath;
     await this.start();
-    this.#log = await connect({ dir, clientName: 'torture' });
+    this.#log = await connect({ socketPath, clientName: 'torture' });
     scope.teardown(() => this.#log?.close());
     for (let at = 0; at < act.clients; at += 1) {
       const name = `w${at}`;
       const journal = join(this.#folder, 'history', `${name}.ndjson`);
       const seed = act.seed + at * 104_729;
       const { paddingMax } = act;
-      const plan = { dir, name, journal, seed, window: WINDOW, pauseMs: PAUSE_MS, paddingMax };
+      const plan = {
+        socketPath,
+        name,
+        journal,
+        seed,
+        window: WINDOW,
+        pauseMs: PAUSE_MS,
+        paddingMax,
+      };
       this.workers.push(new Worker(scope, plan));
     }
     for (const [at, one] of FOLLOWERS.entries()) {
-      const follower = new Follower(scope, { dir, pauseMs: 0, ends: null, ...one });
+      const follower = new Follower(scope, { dir, socketPath, pauseMs: 0, ends: null, ...one });
       const { what, id, runId, eventTypes } = one;
       const view: View = {
         name: `subscriber ${at}`,
@@ -126,12 +178,8 @@ export class Stage {
 
   /** Starts the daemon, which must come to listen. */
   async start(): Promise<void> {
-    const { dir, act } = this;
     try {
-      this.#daemon = await startDaemonProcess(this.scope, {
-        dir,
-        args: ['--segment-bytes', act.segmentBytes, '--log-level', 'info'],
-      });
+      this.#daemon = await this.#startDaemon();
     } catch (error) {
       if (!(error instanceof DaemonEndedError)) throw error;
       this.ledger.find('start', `the daemon did not start: ${error.message}`);
@@ -143,28 +191,73 @@ export class Stage {
       this.#daemon = null;
     });
     void daemon.ended.then((code) => {
-      if (this.#daemon !== daemon) return;
+      if (this.#daemon !== daemon || this.#mayEnd) return;
       this.ledger.find('exit', `the daemon ended by itself with ${code}: ${daemon.output()}`);
     });
   }
 
-  /** Ends the daemon and says how that should end. */
+  /** Ends the daemon, which must end as it should. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const daemon = this.daemon;
-    this.#daemon = null;
-    const code = await daemon.kill(signal);
+    const { daemon } = this;
+    const code = await this.endSomehow(signal);
     const expected = signal === 'SIGTERM' ? 0 : null;
     if (code !== expected)
       this.ledger.find('exit', `the daemon ended with ${code} by ${signal}: ${daemon.output()}`);
+  }
+
+  /** Ends the daemon; returns its exit code, null after a kill. */
+  async endSomehow(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const { daemon } = this;
+    this.#daemon = null;
+    const code = await daemon.kill(signal);
     this.note('ended', { signal, code, output: daemon.output() });
+    return code;
+  }
+
+  /**
+   * Lets the daemon work under these rules for a while, or until it ends.
+   *
+   * @returns its exit code, null if it was killed, or that it still runs; the rules still hold
+   */
+  async workUnder(rules: readonly Rule[], ms: number): Promise<number | null | 'running'> {
+    const { daemon } = this;
+    this.#mayEnd = true;
+    this.shim?.set(rules);
+    const over = new AbortController();
+    const waiting = delay(ms, 'running' as const, { signal: over.signal });
+    waiting.catch(() => undefined);
+    const end = await Promise.race([daemon.ended, waiting]);
+    over.abort();
+    if (end !== 'running') {
+      this.#daemon = null;
+      this.note('ended by itself', { code: end, output: daemon.output() });
+    }
+    this.#mayEnd = false;
+    return end;
+  }
+
+  /** Takes the power of the disk, and with it the daemon; then it is back. */
+  async losePower(disk: PowerDisk): Promise<void> {
+    const daemon = this.#daemon;
+    this.#daemon = null;
+    await disk.losePower();
+    await daemon?.kill('SIGKILL');
+    this.#hasLostPower = true;
+    this.shim?.clear();
+    await this.written();
+    await disk.restorePower();
+    // What other programs wrote and nobody synced may be gone.
+    this.feed();
+    this.ledger.powerLost();
+    this.note('power lost');
   }
 
   /** Brings the daemon back after it died, and looks at what is there. */
   async comeBack({ how, killedStarts }: Comeback): Promise<void> {
-    for (const ms of killedStarts) {
-      const starting = startDaemonToBeKilled(this.scope, this.dir);
-      await delay(ms);
-      await starting.kill();
+    this.shim?.clear();
+    for (const killed of killedStarts) {
+      if (typeof killed === 'number') await this.#startAndKill(killed);
+      else await this.#startUntil([killAt(killed.point, killed.after)]);
     }
     if (how === 'recover') await this.recover();
     await this.start();
@@ -193,7 +286,9 @@ export class Stage {
     this.feed();
     checkHeld(this.ledger, { by: 'the files', held, due, isWhole: true });
     for (const one of malformed) {
-      const isDue = this.damaged.some(({ file, raw }) => file === one.file && raw === one.raw);
+      const isDue =
+        this.damaged.some(({ file, raw }) => file === one.file && raw === one.raw) ||
+        (this.#hasLostPower && one.file.endsWith(`/${FOREIGN_SESSION}.jsonl`));
       if (!isDue) this.ledger.find('malformed', `${one.file}: ${one.raw.slice(0, 200)}`);
     }
     this.ledger.checkOutcomes();
@@ -204,7 +299,7 @@ export class Stage {
     const due = this.dueNow();
     const names = await streamsOf(this.log);
     const streams = [...new Set([...names, ...this.#streamsDue(due.there)])];
-    const all = await Promise.all(streams.map((stream) => heldByDaemon(this.log, stream)));
+    const all = await Promise.all(streams.map((stream) => this.#read(stream)));
     this.feed();
     for (const held of all) {
       checkHeld(this.ledger, { by: 'the daemon', held: [held], due, isWhole: false });
@@ -223,6 +318,17 @@ export class Stage {
       over();
       this.ledger.find('driver', String(error));
     });
+  }
+
+  /** As `goOn`, for another program that writes to the directory. */
+  write(writing: Promise<void>): void {
+    this.#writing.add(writing);
+    this.goOn(writing.finally(() => this.#writing.delete(writing)));
+  }
+
+  /** Waits for the other programs. */
+  async written(): Promise<void> {
+    await Promise.allSettled(this.#writing);
   }
 
   /** Waits for all that goes on. */
@@ -259,6 +365,18 @@ export class Stage {
     }
   }
 
+  /** Reads a stream; a page of files that go meanwhile is to be asked for again. */
+  async #read(stream: string): ReturnType<typeof heldByDaemon> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await heldByDaemon(this.log, stream);
+      } catch (error) {
+        const isVanished = error instanceof StorageFailedError && mayVanish(stream);
+        if (!isVanished || tries === READS_MAX) throw error;
+      }
+    }
+  }
+
   #streamsDue(ids: readonly string[]): string[] {
     return ids.flatMap((id) => this.ledger.events.get(id)?.wanted.stream ?? []);
   }
@@ -267,5 +385,33 @@ export class Stage {
     if (failure === null) return;
     this.ledger.find('process', `${name} ${failure}`);
     throw new Error(`${name} ${failure}`);
+  }
+
+  async #startDaemon(): Promise<DaemonProcess> {
+    const { dir, act, scope, shim } = this;
+    const args = ['--segment-bytes', act.segmentBytes, '--socket', this.#socketPath];
+    return await startDaemonProcess(scope, { dir, args, env: shim?.env ?? {} });
+  }
+
+  /** A start that is killed after that time, before or after it listens. */
+  async #startAndKill(ms: number): Promise<void> {
+    const starting = startDaemonToBeKilled(this.scope, this.dir);
+    await delay(ms);
+    await starting.kill();
+  }
+
+  /** A start under rules that kill it; if it comes to listen it is killed then. */
+  async #startUntil(rules: readonly Rule[]): Promise<void> {
+    if (this.shim === null) return;
+    this.shim.set(rules);
+    try {
+      const daemon = await this.#startDaemon();
+      await daemon.kill('SIGKILL');
+    } catch (error) {
+      if (!(error instanceof DaemonEndedError)) throw error;
+      if (error.code !== null) this.ledger.find('start', error.message);
+    } finally {
+      this.shim.clear();
+    }
   }
 }

@@ -19,7 +19,8 @@ import { streams } from './streams.js';
 
 /** What the process is told, as JSON in its first argument. */
 export interface WorkloadPlan {
-  readonly dir: string;
+  /** Not in the directory: its disk may lose its power, and clients outlive that. */
+  readonly socketPath: string;
   /** `w0` and so on. */
   readonly name: string;
   /** How often it was killed. */
@@ -49,7 +50,7 @@ process.stdin.once('end', () => {
 });
 process.stdin.resume();
 
-const log = await connect({ dir: plan.dir, timeoutMs: CALL_MS });
+const log = await connect({ socketPath: plan.socketPath, timeoutMs: CALL_MS });
 
 function recordsOf(path: string): HistoryRecord[] {
   let text: string;
