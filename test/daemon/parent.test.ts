@@ -1,12 +1,21 @@
-/** What a parent process is told over its channel, and tells. */
-import { type ChildProcess, fork } from 'node:child_process';
+/** What a process manager is told, and tells: over the channel to a parent, and systemd's way. */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
-import { makeFolder } from '../support/daemon.js';
-import { client } from '../support/faults.js';
+import { makeFolder, startDaemonProcess } from '../support/daemon.js';
+import { client, testWith } from '../support/faults.js';
 
+const LISTEN = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print('bound')
+while True:
+    print(s.recv(4096).decode().strip())
+`;
 const PROGRAM = fileURLToPath(new URL('../../daemon/main.js', import.meta.url));
 
 type Data = Readonly<Record<string, { readonly value: unknown; readonly unit?: string }>>;
@@ -57,6 +66,20 @@ test('pm2 is told how it fares, every second', async (t) => {
   t.like(data, { health: { value: 'ok' }, connections: { value: 1 }, queue: { value: 0 } });
   t.like(data, { 'open streams': { value: 1 }, 'commit log': { value: 1, unit: 'MiB' } });
   t.regex(String(data['ack p99']?.value), /^≤ [\d.]+$/);
+});
+
+testWith(['python3', 'systemd-notify'], 'systemd is told when clients are served', async (t) => {
+  const folder = await makeFolder(t);
+  const socket = join(folder, 'notify');
+  const listener = spawn('python3', ['-u', '-c', LISTEN, socket], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => listener.kill('SIGKILL'));
+  const lines = createInterface({ input: listener.stdout })[Symbol.asyncIterator]();
+  t.is((await lines.next()).value, 'bound');
+  const dir = join(folder, 'd');
+  await startDaemonProcess(t, { dir, env: { NOTIFY_SOCKET: socket } });
+  t.is((await lines.next()).value, 'READY=1');
 });
 
 test('a parent that goes away takes nothing with it', async (t) => {
