@@ -8,6 +8,7 @@ import { type Daemon, startDaemon } from '../daemon.js';
 import { EXIT } from './exit-codes.js';
 import { type CommonOptions, configOf, withDaemonOptions } from './options.js';
 import { reportToPm2, tellParent } from './pm2.js';
+import { tellSystemd } from './systemd.js';
 
 const EXAMPLES = `
 Examples:
@@ -41,6 +42,7 @@ async function start(options: CommonOptions): Promise<void> {
   const daemon = await startDaemon(config);
   announce(daemon, options.json === true, origins.dir !== 'default');
   tellParent('ready');
+  void tellSystemd();
   reportToPm2(daemon);
   void stopped.then(() => daemon.close());
   const end = await daemon.closed;

@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { connect } from '../../client/index.js';
+import type { Outcome } from '../support/appending.js';
 import { type DaemonProcess, runDaemonProgram, startDaemonProcess } from '../support/daemon.js';
 import { journalPaths, readEvents, readSession, readThread } from '../support/journal-files.js';
 import { seededRandom } from '../support/random.js';
-import type { Outcome } from '../support/writer.process.js';
 import { checkStream, Writers } from '../support/writers.js';
 
 const KILLS = Number(process.env['EVENTLOGD_TEST_KILLS'] ?? 20);

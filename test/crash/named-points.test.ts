@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { connect, type EventLog, EventLogError } from '../../client/index.js';
+import type { Outcome } from '../support/appending.js';
 import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
 import { FaultShim } from '../support/fault-shim/fault-shim.js';
 import { killAt, POINTS } from '../support/fault-shim/named-points.js';
@@ -12,7 +13,6 @@ import { powerDisk, testWith } from '../support/faults.js';
 import { readSession, readThread } from '../support/journal-files.js';
 import type { PowerDisk } from '../support/power-disk.js';
 import { type Random, seededRandom } from '../support/random.js';
-import type { Outcome } from '../support/writer.process.js';
 import { checkStream } from '../support/writers.js';
 
 /** How many points are tried; all of them take some minutes. */

@@ -37,6 +37,8 @@ type Need =
   | 'strace'
   | 'setpriv'
   | 'chattr'
+  | 'python3'
+  | 'systemd-notify'
   | 'fault shim'
   | 'power disk';
 

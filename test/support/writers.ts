@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import type { Outcome, WriterPlan } from './writer.process.js';
+import type { Outcome } from './appending.js';
+import type { WriterPlan } from './writer.process.js';
 
 const PROGRAM = fileURLToPath(new URL('./writer.process.js', import.meta.url));
 
