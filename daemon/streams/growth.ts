@@ -113,8 +113,8 @@ export class Growth {
   ): Promise<Adoption | 'more'> {
     const { commitBytesMax } = this.#options;
     const files = grown
-      .map(({ file, size }) => ({ file, from: file.mark.length, lines: file.mark.lines, to: size }))
-      .filter(({ from, to }) => from < to)
+      .map(({ file, size }) => ({ file, mark: file.mark, to: size }))
+      .filter(({ mark, to }) => mark.length < to)
       .sort((a, b) => byCodeUnit(a.file.name, b.file.name));
     if (files.length === 0) return 'adopted';
     const room = commitBytesMax / 2;
@@ -123,7 +123,7 @@ export class Growth {
       task: {
         journal: stream.name.journal,
         folder: stream.folder,
-        parts: files.map(({ file, ...part }) => ({ name: file.name, ...part })),
+        parts: files.map(({ mark, to }) => ({ mark, to })),
         bytesMax: Math.ceil(Math.min(ADOPTION_BYTES_MAX, room) / files.length),
         eventsMax: Math.ceil(
           Math.min(BATCH_EVENTS_MAX, room / EVENT_OVERHEAD_BYTES) / files.length,
@@ -131,8 +131,8 @@ export class Growth {
       },
     });
     if (result.kind !== 'tails') throw new Error('the scan lane answered another task');
-    // A file that cannot be read, or is another one by now, is no growth.
-    if (!result.result.ok) return 'reload';
+    // A file that cannot be read, or was written anew, is no growth.
+    if (!result.result.ok || result.result.value === null) return 'reload';
     const tails = result.result.value.map((tail, at): FileTail & Tail => ({
       ...tail,
       file: (files[at] as { readonly file: JournalFile }).file,
