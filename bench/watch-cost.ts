@@ -94,9 +94,9 @@ async function watcherCost(inUse: () => Iterable<Stream>): Promise<number> {
   const watcher = new Watcher({
     inUse,
     // The daemon knows what it wrote; here each write is taken for known.
-    suspect: (_stream, file) => {
+    suspect: (_stream, files) => {
       suspected += 1;
-      if (file !== undefined) file.size = file.scanned = Number.MAX_SAFE_INTEGER;
+      for (const file of files) file.size = file.scanned = Number.MAX_SAFE_INTEGER;
     },
     pathsMax: WATCHED_FILES_MAX,
     onProblem: console.error,

@@ -58,22 +58,18 @@ export class Growth {
     return stream.passes + (this.#passes.has(stream) ? 2 : 1);
   }
 
-  /**
-   * Takes in all that is there now; an adoption that began before may have missed some of it.
-   *
-   * @param file a file that is looked at in any case
-   */
-  adopt(stream: Stream, file?: JournalFile): Promise<void> {
+  /** Takes in all that is there now; an adoption that began before may have missed some of it. */
+  adopt(stream: Stream): Promise<void> {
     const pass = this.#passes.get(stream);
-    if (pass === undefined) return this.#start(stream, file);
-    pass.next ??= pass.running.then(() => this.#start(stream, file));
+    if (pass === undefined) return this.#start(stream);
+    pass.next ??= pass.running.then(() => this.#start(stream));
     return pass.next;
   }
 
-  #start(stream: Stream, file?: JournalFile): Promise<void> {
+  #start(stream: Stream): Promise<void> {
     const { hold, release, onPass, onReport } = this.#options;
     hold(stream);
-    const running = this.#run(stream, file)
+    const running = this.#run(stream)
       .catch((error: unknown) => {
         // What cannot be taken in now stays in its file, and is met again with the next look.
         if (!(error instanceof EventLogError)) throw error;
@@ -92,9 +88,9 @@ export class Growth {
     return running;
   }
 
-  async #run(stream: Stream, file?: JournalFile): Promise<void> {
+  async #run(stream: Stream): Promise<void> {
     if (!isOpenForAdoption(stream)) return;
-    const { action, grown } = lookAt(stream, file);
+    const { action, grown } = lookAt(stream);
     // What a stream that does not exist begins with is no growth of it.
     const isTooMuch = grown.length > ADOPTION_FILES_MAX || stream.generation === 0;
     if (action === 'reload' || (grown.length > 0 && isTooMuch)) return this.#options.reload(stream);
