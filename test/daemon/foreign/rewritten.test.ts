@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -10,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { EventLog } from '../../../client/index.js';
 import { startDaemonProcess } from '../../support/daemon.js';
@@ -192,4 +193,18 @@ test('lines that appear in many old runs at once are all met, though reads look 
     (count) => count === old.length,
   );
   t.is(met, old.length);
+});
+
+test('an empty file that is removed again takes no event along', async (t) => {
+  const { dir } = await startDaemonProcess(t);
+  const log = await client(t, dir);
+  const path = sessionFile(dir, 's');
+  mkdirSync(dirname(path));
+  writeFileSync(path, '');
+  const refused = log.turns.append('s', { event: 'token' }, { expectedSeq: 5 });
+  t.is((await refusal(refused)).code, 'SEQUENCE_CONFLICT');
+  rmSync(path);
+  await log.turns.append('s', { event: 'token', content: 'first' });
+  t.true(existsSync(path));
+  t.deepEqual(await turns(log), [[1, 'first']]);
 });
