@@ -163,12 +163,23 @@ export class StreamTable implements StreamSource {
     return number;
   }
 
-  /** A file of an open stream may have been changed by another program. */
-  suspect(stream: Stream, file?: JournalFile): void {
+  /** These files of an open stream, or its folder, may have been changed by another program. */
+  suspect(stream: Stream, files: readonly JournalFile[]): void {
+    for (const { name } of files) stream.suspects.add(name);
+    stream.isSuspect = true;
     if (stream.state.kind === 'failed') this.#load(stream);
-    if (!isOpenForAdoption(stream)) return;
-    const { action } = lookAt(stream, file);
-    if (action === 'adopt') void this.#growth.adopt(stream, file);
+    this.#lookAgain(stream);
+  }
+
+  /** Looks at a stream that was seen to change, as soon as it can be looked at. */
+  #lookAgain(stream: Stream): void {
+    if (!stream.isSuspect || !isOpenForAdoption(stream)) return;
+    const { action } = lookAt(stream);
+    // What is being written is looked at once more when it is.
+    stream.isSuspect = stream.files.some(
+      ({ name, writing }) => writing && stream.suspects.has(name),
+    );
+    if (action === 'adopt') void this.#growth.adopt(stream);
     else if (action === 'reload') this.reload(stream);
   }
 
@@ -284,6 +295,7 @@ export class StreamTable implements StreamSource {
 
   landed(stream: Stream): void {
     stream.inFlight = false;
+    this.#lookAgain(stream);
     if (!stream.reloadsNext) return;
     stream.reloadsNext = false;
     this.reload(stream);
@@ -351,6 +363,7 @@ export class StreamTable implements StreamSource {
     const waiting = this.#waiting.get(stream) ?? [];
     this.#waiting.delete(stream);
     for (const resolve of waiting) resolve();
+    this.#lookAgain(stream);
     this.#committer?.kick();
   }
 
