@@ -26,6 +26,7 @@ export const RULES = [
   'absent',
   'turn',
   'terminal',
+  'states',
   'stamp',
   'code',
   'malformed',

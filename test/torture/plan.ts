@@ -97,6 +97,8 @@ export interface Act {
   readonly number: number;
   readonly seed: number;
   readonly segmentBytes: string;
+  /** With little, segments go while the act lasts. */
+  readonly logRetentionBytes: string;
   /** Whether the directory is on a disk that can lose power. */
   readonly isOnPowerDisk: boolean;
   readonly paddingMax: number;
@@ -170,9 +172,10 @@ export function actOf(seed: number, number: number): Act {
     number,
     seed: random(2 ** 31),
     segmentBytes,
+    logRetentionBytes: pick(random, ['1g', '1g', '512k']),
     isOnPowerDisk: random(3) > 0,
     // A segment holds two commits of the largest size.
-    paddingMax: segmentBytes === '256k' ? 4_000 : pick(random, [4_000, 40_000]),
+    paddingMax: segmentBytes === '256k' ? 4_000 : pick(random, [4_000, 40_000, 1_300_000]),
     clients: 2 + random(2),
     steps: Array.from({ length: STEPS }, () => ({
       waitMs: random(WAIT_MS_MAX),
@@ -210,9 +213,11 @@ function killedStart(random: Random): number | Moment {
   return random(3) === 0 ? 100 + random(500) : moment(random, POINTS);
 }
 
-/** Mostly early ones: what comes seldom would never come so often. */
+/** What comes by with every commit may come by more often before. */
 function moment(random: Random, points: readonly string[]): Moment {
-  return { point: points[random(points.length)] ?? '', after: random(1 + random(12)) };
+  const point = points[random(points.length)] ?? '';
+  const isOften = /-(log|journal)-(write|fsync)$/.test(point);
+  return { point, after: isOften ? random(1 + random(12)) : 0 };
 }
 
 function hang(random: Random): Of<'hang'> {
