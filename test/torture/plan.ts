@@ -55,6 +55,12 @@ export type Fault =
   | { readonly kind: 'hang-subscriber'; readonly subscriber: number; readonly ms: number }
   | { readonly kind: 'foreign-lines'; readonly count: number; readonly padding: number }
   | { readonly kind: 'foreign-torn' }
+  | {
+      /** A line of another program with a seq that is taken; the repair is killed at a moment. */
+      readonly kind: 'foreign-clash';
+      readonly killedAt: Moment | null;
+      readonly comeback: Comeback;
+    }
   | { readonly kind: 'remove-file'; readonly nth: number }
   | {
       /** Bytes behind the log's last frame, as a write that was torn leaves them. */
@@ -111,6 +117,9 @@ const WAIT_MS_MAX = 700;
 /** What a daemon that serves comes by; the rest belongs to its start. */
 const SERVING =
   /-(log-(write|fsync|truncate)|journal-(create|write|fsync)|catalog-(write|fsync)|trash-\w+|directory-\w+)$/;
+/** What a repair of a stream comes by. */
+const REPAIRING = /-(journal-\w+|directory-fsync|quarantine-\w+|log-write)$/;
+const REPAIR_POINTS = POINTS.filter((point) => REPAIRING.test(point));
 const SERVING_POINTS = POINTS.filter((point) => SERVING.test(point));
 /** Within what a client's results and keys are surely remembered, from one end to the other. */
 const CLOCK_STEP_MS = 6 * 60_000;
@@ -149,6 +158,7 @@ const FAULTS: {
     (random) => ({ kind: 'foreign-lines', count: 1 + random(200), padding: random(500) }),
   ],
   'foreign-torn': [2, () => ({ kind: 'foreign-torn' })],
+  'foreign-clash': [4, foreignClash],
   'kill-client': [6, (random) => ({ kind: 'kill-client', client: random(100) })],
   'hang-client': [
     3,
@@ -250,6 +260,11 @@ function failedWrites(random: Random): Of<'failed-writes'> {
 
 function slowSync(random: Random): Of<'slow-sync'> {
   return { kind: 'slow-sync', delayMs: pick(random, [2, 200]), ms: 200 + random(2_000) };
+}
+
+function foreignClash(random: Random): Of<'foreign-clash'> {
+  const killedAt = random(2) === 0 ? moment(random, REPAIR_POINTS) : null;
+  return { kind: 'foreign-clash', killedAt, comeback: comeback(random) };
 }
 
 function tornLog(random: Random): Of<'torn-log'> {

@@ -1,7 +1,7 @@
 /** What a subscriber was told, from its beginning to the end, over all its resumptions. Pure. */
 import type { Told } from '../support/follower.process.js';
 import type { Ledger } from './ledger.js';
-import { isForeign, isRemoved, mayHaveGaps } from './streams.js';
+import { isForeign, isRemoved, isRenumbered, mayHaveGaps } from './streams.js';
 
 const EXPIRED = 'POSITION_EXPIRED';
 
@@ -40,6 +40,7 @@ export function checkView(ledger: Ledger, view: View): void {
       continue;
     }
     const { stream, generation, seq } = entry;
+    if (isRenumbered(stream)) continue;
     const before = lives.get(stream) ?? (hasMissed ? { generation, seq: seq - 1 } : undefined);
     const isSameLife = before?.generation === generation;
     if (before !== undefined && before.generation > generation)
