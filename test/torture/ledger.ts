@@ -5,7 +5,7 @@
  * subscriber, a file, before or after any crash.
  */
 import type { Answer, HistoryRecord, Place, Request, Row, Wanted } from './history.js';
-import { isForeign, isRemoved, mayVanish } from './streams.js';
+import { isForeign, isRemoved, isRenumbered, mayVanish } from './streams.js';
 
 /** The rules, in the order of the table in docs/torture.md. */
 export const RULES = [
@@ -26,6 +26,7 @@ export const RULES = [
   'absent',
   'turn',
   'terminal',
+  'states',
   'stamp',
   'code',
   'malformed',
@@ -34,6 +35,7 @@ export const RULES = [
   'exit',
   'recover',
   'health',
+  'repair',
   'verify',
   'process',
   'driver',
@@ -92,8 +94,6 @@ export class Ledger {
   };
   /** Whether the disk has refused anything, so that callers may be told. */
   hasDiskFaults = false;
-  /** Streams whose appends may be refused: something made their files clash. */
-  readonly mayBeFenced: Set<string> = new Set();
   readonly #asked = new Map<string, Asked>();
   /** The event of each place. */
   readonly #places = new Map<string, string>();
@@ -131,6 +131,7 @@ export class Ledger {
       const { stream: wanted } = facts.wanted;
       return this.find('place', `${by} has ${row.id} in ${stream}, it belongs into ${wanted}`);
     }
+    if (isRenumbered(stream)) return;
     this.#samePlace(facts, row, by);
     this.#sameEvent(row, stream, by);
     const known = this.#generations.get(stream) ?? 0;
@@ -227,7 +228,7 @@ export class Ledger {
     if (CODES.has(code) || (this.hasDiskFaults && DISK_CODES.has(code))) return;
     if (
       code === 'STREAM_FENCED' &&
-      events.some(({ stream }) => isRemoved(stream) || this.mayBeFenced.has(stream))
+      events.some(({ stream }) => isRemoved(stream) || isRenumbered(stream))
     )
       return;
     this.find('code', `${client} ${number} was answered ${code}: ${message}`);

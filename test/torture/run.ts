@@ -12,9 +12,9 @@ import { type Act, planOf } from './plan.js';
 import type { RunReport } from './report.js';
 import { Stage } from './stage.js';
 
-/** The end of an act takes this at least, and on a busy machine about as long as the longest step. */
+/** The end of an act takes this at least, and on a busy machine about as long as two steps. */
 const FINALE_MS = 3_000;
-const FINALE_STEPS = 1.2;
+const FINALE_STEPS = 2;
 /** What ends by itself may take so long. */
 const END_MS = 4_000;
 /** Nothing that is done takes so long, on a busy machine either. */
@@ -53,8 +53,8 @@ export class Run {
   readonly #deadline: number;
   readonly #findings: Finding[] = [];
   readonly #ends = new Ends();
-  /** How long a step has taken at most. */
-  #longestMs = 0;
+  /** How long a step takes, by those before, the last of which count most. */
+  #stepMs = 0;
   readonly #faults: Record<string, number> = {};
   readonly #skipped: Record<string, number> = {};
   #sums = { acts: 0, requests: 0, acknowledged: 0, refused: 0, unknown: 0, recoveries: 0 };
@@ -152,8 +152,8 @@ export class Run {
 
   /** Whether another step can be begun, with time left for the end. */
   #hasTimeFor(waitMs: number): boolean {
-    const finaleMs = Math.max(FINALE_MS, FINALE_STEPS * this.#longestMs);
-    return this.#left() > waitMs + this.#longestMs + finaleMs;
+    const finaleMs = Math.max(FINALE_MS, FINALE_STEPS * this.#stepMs);
+    return this.#left() > waitMs + this.#stepMs + finaleMs;
   }
 
   /** @param pauseMs how much of the step is waiting */
@@ -163,7 +163,7 @@ export class Run {
       return await step();
     } finally {
       const ms = performance.now() - began - pauseMs;
-      this.#longestMs = Math.max(this.#longestMs, ms);
+      this.#stepMs = (this.#stepMs + ms) / 2;
     }
   }
 

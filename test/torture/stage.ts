@@ -390,7 +390,9 @@ export class Stage {
 
   async #startDaemon(): Promise<DaemonProcess> {
     const { dir, act, scope, shim } = this;
-    const args = ['--segment-bytes', act.segmentBytes, '--socket', this.#socketPath];
+    const { segmentBytes, logRetentionBytes } = act;
+    const sizes = ['--segment-bytes', segmentBytes, '--log-retention-bytes', logRetentionBytes];
+    const args = [...sizes, '--socket', this.#socketPath];
     return await startDaemonProcess(scope, { dir, args, env: shim?.env ?? {} });
   }
 
