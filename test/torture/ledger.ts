@@ -217,6 +217,9 @@ export class Ledger {
     } else {
       this.counts[answer.outcome === 'unknown' ? 'unknown' : 'refused'] += 1;
       this.#checkCode(request, answer);
+      const stream = request.events[0]?.stream ?? '';
+      const name = `the refusal of ${request.client} ${request.number}`;
+      for (const row of answer.rows ?? []) this.see(row, stream, name);
     }
   }
 

@@ -183,6 +183,14 @@ test('lost: acknowledged and not there', found, 'lost', (scene) => {
   scene.files({ [SESSION]: [held('a')] });
 });
 
+test('lost: what another was refused for', found, 'lost', (scene) => {
+  scene.answer(scene.request({ events: [turn('a', { type: 'completed' })] }), unknown);
+  const late = scene.request({ events: [turn('b')], unlessTerminal: true });
+  const row = at('a', { generation: 0, position: 0, checksum: null });
+  scene.answer(late, { outcome: 'not-committed', code: 'TURN_TERMINAL', rows: [row] });
+  scene.files({});
+});
+
 test('lost: the whole stream', found, 'lost', (scene) => {
   scene.acked(turn('a'));
   scene.files({});
