@@ -72,6 +72,14 @@ export const CONNECTION_READS_MAX = 8;
 export const CONNECTION_BYTES_MAX: number = 64 * MIB;
 /** Request bytes in flight in the whole daemon. */
 export const DAEMON_BYTES_MAX: number = 256 * MIB;
+/** Frames up to this length need no room while they come in, in bytes … */
+export const GATHERED_BYTES_FREE: number = 64 * KIB;
+/** … and all longer ones of the daemon have so much together. */
+export const DAEMON_GATHERED_BYTES_MAX: number = 128 * MIB;
+/** A frame that others wait for is given up after so many periods … */
+export const GATHERING_TICKS_MAX = 3;
+/** … of this length, in milliseconds. */
+export const GATHERING_TICK_MS = 1_000;
 /** Connections of one daemon. */
 export const CONNECTIONS_MAX = 4_096;
 /** Pending connections that the kernel queues for the daemon. */

@@ -11,6 +11,7 @@ import { ByteBudget } from './byte-budget.js';
 import { Connection } from './connection.js';
 import type { ServerContext } from './context.js';
 import type { SubscriptionCounts } from './subscriptions.js';
+import { GatheringRoom } from './gathering.js';
 
 export interface ListenerOptions {
   readonly socketPath: string;
@@ -25,6 +26,7 @@ export class Listener {
   readonly #server: Server;
   readonly #connections: Set<Connection> = new Set();
   readonly #budget: ByteBudget = new ByteBudget(DAEMON_BYTES_MAX);
+  readonly #gatheringRoom: GatheringRoom = new GatheringRoom();
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -86,6 +88,7 @@ export class Listener {
     const connection = new Connection(socket, {
       context: this.#options.context,
       budget: this.#budget,
+      gatheringRoom: this.#gatheringRoom,
       onClose: () => this.#connections.delete(connection),
       onProblem: this.#options.onProblem,
     });

@@ -18,7 +18,7 @@ async function greeted(t: ExecutionContext, daemon: DaemonProcess): Promise<RawC
   return wire;
 }
 
-/** Sends so many bytes, as far as they are taken; resolves when no more will be. */
+/** Sends so many bytes; resolves when they are taken, or the connection has ended. */
 async function pour(wire: RawConnection, bytes: number): Promise<void> {
   const { socket } = wire;
   const chunk = Buffer.alloc(MIB);
@@ -87,5 +87,38 @@ withProc(
       if (at?.seq === seq || position === last) told.add(subscription);
     }
     t.pass();
+  },
+);
+
+withProc(
+  `half-sent frames take what they may, and end those who do not finish them${without}`,
+  async (t) => {
+    const daemon = await startDaemonProcess(t);
+    const log = await connect({ dir: daemon.dir });
+    t.teardown(() => log.close());
+    const before = await residentBytes(daemon);
+    const [length, clients] = [32 * MIB, 16];
+    const wires: RawConnection[] = [];
+    const pours: Promise<void>[] = [];
+    for (let client = 0; client < clients; client += 1) {
+      const wire = await greeted(t, daemon);
+      const prefix = Buffer.alloc(4);
+      prefix.writeUInt32BE(length);
+      wire.socket.write(prefix);
+      wires.push(wire);
+      pours.push(pour(wire, length - MIB));
+    }
+    // Four have room for all of it, and that they use.
+    await Promise.any(pours);
+    const large = log.turns.append('s', { event: 'token', content: 'x'.repeat(4 * MIB) });
+    for (let appends = 1; appends <= 100; appends += 1)
+      t.is((await log.turns.append('small', { event: 'token' })).seq, appends);
+    const growth = (await residentBytes(daemon)) - before;
+    t.true(growth < 256 * MIB, `${growth} bytes`);
+    // All who have room let it pass, one after the other.
+    const ended = await Promise.race(wires.map(async (wire) => await wire.nextOrEnd()));
+    t.is((ended?.['error'] as { readonly code: string }).code, 'PROTOCOL');
+    for (const wire of wires) wire.socket.destroy();
+    t.is((await large).seq, 1);
   },
 );
