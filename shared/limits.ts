@@ -104,6 +104,8 @@ export const CONNECTION_UNSENT_BYTES_MAX: number = 1 * MIB;
 export const CONNECTION_UNREAD_BYTES_MAX: number = 4 * MIB;
 /** Subscriptions of one daemon. */
 export const SUBSCRIPTIONS_MAX = 100_000;
+/** What the filters of all of them may have, in characters. */
+export const FILTERS_LENGTH_MAX: number = 16 * MIB;
 /** What a subscription may be sent before its consumer takes any of it; see `rowCredit`. */
 export const SUBSCRIPTION_CREDIT: number = 256 * KIB;
 /** The least of it, where a client has very many subscriptions. */

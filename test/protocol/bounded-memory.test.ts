@@ -122,3 +122,34 @@ withProc(
     t.is((await large).seq, 1);
   },
 );
+
+withProc(`the filters of all subscriptions have their limit${without}`, async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const before = await residentBytes(daemon);
+  const wire = await greeted(t, daemon);
+  const refusals: string[] = [];
+  const subscribe = async (id: number, fields: object): Promise<void> => {
+    const of = { threadId: 't', subscription: id, credit: 1, ...fields };
+    wire.send({ type: 'runs.subscribe', id, ...of });
+    for (;;) {
+      const { id: answered, error } = await wire.next();
+      if (answered !== id) continue;
+      if (error !== undefined) refusals.push((error as { readonly code: string }).code);
+      return;
+    }
+  };
+  for (let id = 1; id <= 60; id += 1) {
+    const name = 'n'.repeat(8 * MIB);
+    await subscribe(id, id % 2 === 0 ? { taskId: name } : { categories: [name] });
+  }
+  t.deepEqual(
+    refusals,
+    Array.from({ length: 58 }, () => 'OVERLOADED'),
+  );
+  const growth = (await residentBytes(daemon)) - before;
+  t.true(growth < 200 * MIB, `${growth} bytes`);
+  // What is given up is there for others.
+  wire.send({ type: 'unsubscribe', subscription: 1 });
+  await subscribe(61, { eventTypes: ['e'.repeat(8 * MIB)] });
+  t.is(refusals.length, 58);
+});
