@@ -10,8 +10,8 @@ import { CONNECTIONS_MAX, DAEMON_BYTES_MAX, LISTEN_BACKLOG } from '../../shared/
 import { ByteBudget } from './byte-budget.js';
 import { Connection } from './connection.js';
 import type { ServerContext } from './context.js';
-import type { SubscriptionCounts } from './subscriptions.js';
 import { GatheringRoom } from './gathering.js';
+import type { SubscriptionCounts } from './subscriptions.js';
 
 export interface ListenerOptions {
   readonly socketPath: string;
