@@ -63,20 +63,21 @@ async function daemonShare(bench: Bench): Promise<number[]> {
 
 /** Each watcher is a process of its own and its CPU is its own: they run side by side. */
 async function watcherShares(bench: Bench): Promise<Comparison> {
-  const watchers: { readonly title: string; readonly process: Running }[] = [];
   const processes: Running[] = [];
   try {
-    for (const { title, streams, open } of SITUATIONS) {
+    const starting = SITUATIONS.map(async ({ title, streams, open }) => {
       const folder = await bench.newFolder();
       writeWatchedFiles(folder, streams);
       const plan: WatcherPlan = { folder, streams, open };
       const process = await startClient(WATCHER, plan);
-      watchers.push({ title, process });
       processes.push(process);
-      if (streams !== WRITTEN) continue;
-      const writing: LineWriterPlan = { folder, files: WRITTEN };
-      processes.push(await startClient(WRITER, writing));
-    }
+      if (streams === WRITTEN) {
+        const writing: LineWriterPlan = { folder, files: WRITTEN };
+        processes.push(await startClient(WRITER, writing));
+      }
+      return { title, process };
+    });
+    const watchers = await Promise.all(starting);
     const values = watchers.map((): number[] => []);
     for (let repetition = 0; repetition < bench.scale.repetitions; repetition += 1) {
       bench.say(`${repetition + 1}/${bench.scale.repetitions}`);
