@@ -21,7 +21,7 @@ import type { Removal } from '../subscriptions/hub.js';
 import { ackRuns } from './ack-runs.js';
 import { makeRun, makeTurn, refuseOversize } from './make-event.js';
 import type { AppendOperation, AppendResult, PreparedEvent, PreparedTurn } from './operations.js';
-import type { Retries } from './retries.js';
+import type { Remembered, Retries } from './retries.js';
 import type { AdoptedEvent, AdoptedLines, NumberedLine } from './seal-lines.js';
 import { type SealedEvent, StreamDraft } from './stream-draft.js';
 import { TerminalRefusal } from './terminal-refusal.js';
@@ -347,10 +347,4 @@ function keyIn(stream: Stream, key: string): string {
 function pastError({ number }: Identity): Error {
   const why = `call ${number} comes after its client has stopped waiting for it`;
   return new ProtocolError(`${why}; nothing was written now`, 'unknown');
-}
-
-/** A result, and what it can be asked by when its append is sent again. */
-interface Remembered {
-  readonly asked: Parameters<Retries['remember']>[0];
-  readonly result: RememberedResult;
 }

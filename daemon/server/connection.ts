@@ -17,7 +17,6 @@ import {
 import { FrameDecoder } from '../../shared/frame-codec.js';
 import { Silence } from '../../shared/heartbeat.js';
 import {
-  BATCH_EVENTS_MAX,
   CLOSE_LINGER_MS,
   CONNECTION_BYTES_MAX,
   CONNECTION_CALLS_MAX,
@@ -26,12 +25,7 @@ import {
   FRAME_ITEMS_MAX,
   HELLO_TIMEOUT_MS,
 } from '../../shared/limits.js';
-import {
-  type Notice,
-  PROTOCOL_VERSION,
-  type Welcome,
-  type WireError,
-} from '../../shared/protocol.js';
+import { type Notice, PROTOCOL_VERSION, type WireError } from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
 import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
@@ -41,6 +35,7 @@ import { ClientGone, Outbox } from './outbox.js';
 import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
 import { type SubscriptionCounts, Subscriptions } from './subscriptions.js';
+import { welcomeOf } from './welcome.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -272,22 +267,7 @@ export class Connection {
     retries.touch(clientId, Date.now());
     this.#socket.once('close', () => retries.touch(clientId, Date.now()));
     if (this.#state === 'greeting') this.#state = 'serving';
-    this.#outbox.send({
-      type: 'hello',
-      protocol: PROTOCOL_VERSION,
-      version: context.version,
-      capabilities: ['turns', 'runs', 'subscriptions', 'heartbeats'],
-      epoch: context.epoch,
-      limits: {
-        eventBytesMax: context.limits.eventBytesMax,
-        batchBytesMax: context.limits.batchBytesMax,
-        batchEventsMax: BATCH_EVENTS_MAX,
-        frameBytesMax: context.limits.frameBytesMax,
-        callsInFlightMax: CONNECTION_CALLS_MAX,
-        bytesInFlightMax: CONNECTION_BYTES_MAX,
-      },
-      known: retries.knows(clientId),
-    } satisfies Welcome);
+    this.#outbox.send(welcomeOf(context, clientId));
   }
 
   /** A message that is no request of this protocol: answered if it can be, else the end. */
