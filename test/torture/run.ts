@@ -76,8 +76,8 @@ export class Run {
 
   /** Does as many acts as the time allows, until one has findings. */
   async run(): Promise<RunReport> {
-    const { seed, minutes, keep } = this.#options;
-    for (const act of planOf(seed, minutes)) {
+    const { seed, keep } = this.#options;
+    for (const act of planOf(seed)) {
       if (this.#sums.acts > 0 && !this.#hasTimeFor(0)) break;
       await this.#perform(act);
       if (this.#findings.length > 0) break;
@@ -122,10 +122,10 @@ export class Run {
 
   async #play(stage: Stage): Promise<void> {
     await this.#timed(() => stage.open());
-    for (const { waitMs, fault } of stage.act.steps) {
+    for (const { answers, fault } of stage.act.steps) {
       const pauseMs = 'ms' in fault ? fault.ms : 0;
-      if (!this.#hasTimeFor(waitMs + pauseMs)) break;
-      await delay(waitMs);
+      if (!this.#hasTimeFor(pauseMs)) break;
+      await stage.answers(answers);
       stage.note('fault', fault);
       const done = await this.#timed(() => doFault(stage, fault), pauseMs);
       const counts = done === 'done' ? this.#faults : this.#skipped;
