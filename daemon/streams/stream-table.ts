@@ -5,6 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
+import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -307,7 +308,12 @@ export class StreamTable implements StreamSource {
     const moves = { ...paths, folder: stream.folder, fileNames: moved, rewrites, runId, emptied };
     const result = await commitLane.run({ kind: 'trash', moves });
     if (result.kind !== 'trash') throw new Error('the commit lane answered another task');
-    if (result.failure !== null) return { ...result.failure, phase: 'sync' };
+    if (result.failure !== null) {
+      const { path, message } = result.failure;
+      const why = `${path}: ${message}; the daemon stops and recovers, ask again after its restart`;
+      this.#cannotServe(stream, new StorageFailedError(why, 'not-committed'));
+      return { ...result.failure, phase: 'sync' };
+    }
     this.counts.directorySyncs += result.directorySyncs;
     for (const name of [...moved, ...rewrites]) {
       const file = stream.fileNamed(name);
@@ -338,7 +344,7 @@ export class StreamTable implements StreamSource {
       .load(stream)
       .then(
         () => this.#becomeReady(stream),
-        (error: unknown) => this.#loadFailed(stream, error),
+        (error: unknown) => this.#cannotServe(stream, error),
       )
       .finally(() => this.release(stream));
   }
@@ -348,7 +354,7 @@ export class StreamTable implements StreamSource {
     this.wake(stream);
   }
 
-  #loadFailed(stream: Stream, error: unknown): void {
+  #cannotServe(stream: Stream, error: unknown): void {
     // Those that wait are told; the next call tries again.
     stream.state = { kind: 'failed', error: error as Error };
     this.wake(stream);

@@ -109,6 +109,12 @@ export class Ledger {
     for (const record of records) if (record.kind === 'answer') this.#takeAnswer(record);
   }
 
+  /** How many requests were answered. */
+  get answered(): number {
+    const { acknowledged, refused, unknown } = this.counts;
+    return acknowledged + refused + unknown;
+  }
+
   /** The latest life of a stream that anybody was told of; 0 for none. */
   generationOf(stream: string): number {
     return this.#generations.get(stream) ?? 0;

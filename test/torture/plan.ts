@@ -92,9 +92,9 @@ export type FaultKind = Fault['kind'];
 /** The fault of a kind. */
 export type Of<Kind extends FaultKind> = Extract<Fault, { kind: Kind }>;
 
-/** A fault, and how long all goes well before it. */
+/** A fault, and how many calls are answered before it. */
 export interface Step {
-  readonly waitMs: number;
+  readonly answers: number;
   readonly fault: Fault;
 }
 
@@ -113,7 +113,7 @@ export interface Act {
 }
 
 const STEPS = 14;
-const WAIT_MS_MAX = 700;
+const ANSWERS_MAX = 250;
 /** What a daemon that serves comes by; the rest belongs to its start. */
 const SERVING =
   /-(log-(write|fsync|truncate)|journal-(create|write|fsync)|catalog-(write|fsync)|trash-\w+|directory-\w+)$/;
@@ -188,20 +188,15 @@ export function actOf(seed: number, number: number): Act {
     paddingMax: segmentBytes === '256k' ? 4_000 : pick(random, [4_000, 40_000, 1_300_000]),
     clients: 2 + random(2),
     steps: Array.from({ length: STEPS }, () => ({
-      waitMs: random(WAIT_MS_MAX),
+      answers: random(ANSWERS_MAX),
       fault: someFault(random),
     })),
   };
 }
 
-/** The acts of which at least the waiting fits into so many minutes. */
-export function* planOf(seed: number, minutes: number): Generator<Act> {
-  let ms = 0;
-  for (let number = 1; ms < minutes * 60_000; number += 1) {
-    const act = actOf(seed, number);
-    yield act;
-    ms += act.steps.reduce((sum, { waitMs }) => sum + waitMs, 0);
-  }
+/** All acts of a seed's plan, without an end. */
+export function* planOf(seed: number): Generator<Act, never> {
+  for (let number = 1; ; number += 1) yield actOf(seed, number);
 }
 
 function someFault(random: Random): Fault {

@@ -32,12 +32,16 @@ export interface RunOptions {
 /** Ends what it was told of, the last first. */
 class Ends implements Scope {
   readonly #ends: (() => unknown)[] = [];
+  #isClosed = false;
 
+  /** What begins after the end is ended at once. */
   teardown(end: () => unknown): void {
-    this.#ends.push(end);
+    if (this.#isClosed) void end();
+    else this.#ends.push(end);
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     for (const end of this.#ends.splice(0).reverse()) {
       const ending = (async () => await end())();
       // What one leaves behind must not keep the others; a client waits for a dead daemon.
@@ -52,7 +56,7 @@ export class Run {
   readonly #began = performance.now();
   readonly #deadline: number;
   readonly #findings: Finding[] = [];
-  readonly #ends = new Ends();
+  #ends = new Ends();
   /** How long a step takes, by those before, the last of which count most. */
   #stepMs = 0;
   readonly #faults: Record<string, number> = {};
@@ -72,8 +76,8 @@ export class Run {
 
   /** Does as many acts as the time allows, until one has findings. */
   async run(): Promise<RunReport> {
-    const { seed, minutes, keep } = this.#options;
-    for (const act of planOf(seed, minutes)) {
+    const { seed, keep } = this.#options;
+    for (const act of planOf(seed)) {
       if (this.#sums.acts > 0 && !this.#hasTimeFor(0)) break;
       await this.#perform(act);
       if (this.#findings.length > 0) break;
@@ -94,7 +98,8 @@ export class Run {
   async #perform(act: Act): Promise<void> {
     const folder = join(this.#folder, `act-${act.number}`);
     mkdirSync(folder);
-    const ends = this.#ends;
+    const ends = new Ends();
+    this.#ends = ends;
     const stage = await Stage.make(ends, folder, act);
     const watch = new AbortController();
     const overtime = delay(this.#left() + OVERTIME_MS, undefined, { signal: watch.signal }).then(
@@ -117,10 +122,10 @@ export class Run {
 
   async #play(stage: Stage): Promise<void> {
     await this.#timed(() => stage.open());
-    for (const { waitMs, fault } of stage.act.steps) {
+    for (const { answers, fault } of stage.act.steps) {
       const pauseMs = 'ms' in fault ? fault.ms : 0;
-      if (!this.#hasTimeFor(waitMs + pauseMs)) break;
-      await delay(waitMs);
+      if (!this.#hasTimeFor(pauseMs)) break;
+      await stage.answers(answers);
       stage.note('fault', fault);
       const done = await this.#timed(() => doFault(stage, fault), pauseMs);
       const counts = done === 'done' ? this.#faults : this.#skipped;
