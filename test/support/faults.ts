@@ -26,7 +26,7 @@ import { PowerDisk } from './power-disk.js';
 
 const run = promisify(execFile);
 const RETRY_MS = 20;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const TRACER_STUCK_MS = 1_000;
 const PAGE_BYTES = 4096;
 
@@ -37,15 +37,21 @@ type Need =
   | 'strace'
   | 'setpriv'
   | 'chattr'
+  | 'chromium'
   | 'python3'
   | 'systemd-notify'
   | 'fault shim'
   | 'power disk';
 
 /** Declares a test that needs these; without one it is skipped and its title says why. */
-export function testWith(needs: readonly Need[], title: string, body: Implementation<[]>): void {
+export function testWith(
+  needs: readonly Need[],
+  title: string,
+  body: Implementation<[]>,
+  declare: typeof test | typeof test.serial = test,
+): void {
   const missing = needs.filter((need) => !isThere(need));
-  if (missing.length === 0) test(title, body);
+  if (missing.length === 0) declare(title, body);
   else test.skip(`${title} [skipped: no ${missing.join(', no ')}]`, body);
 }
 
