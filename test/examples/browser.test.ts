@@ -273,7 +273,9 @@ inBrowser('a phone: nothing is wider than the page, the chats are behind a butto
   await menu.click();
   await entry.waitFor();
   t.is(await menu.getAttribute('aria-expanded'), 'true');
+  t.is(await page.locator(':focus').getAttribute('href'), '#/');
   await page.keyboard.press('Escape');
   await entry.waitFor({ state: 'hidden' });
   t.is(await menu.getAttribute('aria-expanded'), 'false');
+  t.is(await page.locator(':focus').getAttribute('id'), 'menu');
 });

@@ -97,7 +97,7 @@ test.serial(
     const next = await Promise.all(Array.from({ length: 3 }, () => startWorker(t, { dir })));
     const events = await turnReaches(log, ['s', lost], 'interrupted');
     t.is(events.at(-1)?.['reason'], 'its worker died');
-    // Each of them looks before it answers what it is asked now.
+    // Who has answered a message has looked for open turns long ago.
     const probes = await Promise.all(
       next.map((worker, at) => say(turnUrl(worker, 'probe', `p${at}`), 'hi')),
     );
@@ -313,7 +313,9 @@ test.serial('npm run demo: all of it comes, comes back, and goes with Ctrl-C', a
     () => output,
     (text) => text.includes('Ctrl-C'),
   );
-  t.is(shown.match(/http:\/\/127\.0\.0\.1:/g)?.length, 3);
+  const addresses = shown.match(/http:\/\/127\.0\.0\.1:\d+/g) ?? [];
+  t.is(new Set(addresses).size, 3);
+  for (const address of addresses) t.is((await fetch(address)).status, 200);
   const kills = [...shown.matchAll(/kill -9 (\d+)/g)].map(([, pid]) => Number(pid));
   t.is(kills.length, 2);
   for (const pid of kills) process.kill(pid, 'SIGKILL');
