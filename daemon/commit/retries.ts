@@ -60,6 +60,18 @@ export class Retries {
     return number < (this.#clients.get(clientId)?.lowest ?? 0);
   }
 
+  /**
+   * Whether a later call of the client on the stream was done. Calls on one stream are done in
+   * their order, so this one had its turn; as it left no result, it changed nothing.
+   */
+  isOvertaken({ clientId, number }: Identity, { journal, id }: StreamName): boolean {
+    for (const [later, { runs }] of this.#clients.get(clientId)?.results ?? []) {
+      const isOfStream = runs.some((run) => run.journal === journal && run.id === id);
+      if (later > number && isOfStream) return true;
+    }
+    return false;
+  }
+
   byKey(stream: StreamName, key: string): RememberedResult | undefined {
     return this.#keys.get(keyOf(stream, key))?.result;
   }
