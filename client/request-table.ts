@@ -11,7 +11,11 @@ import {
   ProtocolError,
 } from '../shared/errors.js';
 import { encodeFrame } from '../shared/frame-codec.js';
-import { CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_CALLS_MAX } from '../shared/limits.js';
+import {
+  CLIENT_QUEUE_BYTES_MAX,
+  CLIENT_QUEUE_CALLS_MAX,
+  CLIENT_RESULTS_MAX,
+} from '../shared/limits.js';
 import type { AnnouncedLimits, Answer, WireError } from '../shared/protocol.js';
 import { onAbort } from './abort-signals.js';
 import type { WholeAnswer } from './answer.js';
@@ -244,6 +248,10 @@ export class RequestTable {
 
   #fitsWindow(call: Call): boolean {
     const { callsInFlightMax, bytesInFlightMax } = this.#limits;
+    // The daemon keeps the results of all that is behind a call which is not answered.
+    if (call.number !== null && call.number - this.#lowestAwaited() >= CLIENT_RESULTS_MAX) {
+      return false;
+    }
     if (this.#sent.size === 0) return true;
     return this.#sent.size < callsInFlightMax && this.#sentBytes + call.bytes <= bytesInFlightMax;
   }
