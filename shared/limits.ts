@@ -147,8 +147,10 @@ export const IDEMPOTENCY_KEYS_MIN = 100_000;
 export const IDEMPOTENCY_KEYS_MAX = 1_000_000;
 /** Clients whose results are kept, oldest forgotten first. */
 export const CLIENTS_REMEMBERED_MAX = 16_384;
-/** How far a write's number may lie above the lowest that its client still awaits. */
-export const CLIENT_NUMBERS_MAX = 16_384;
+/** How far a client's number may lie above its lowest one that is awaited: so many results are kept. */
+export const CLIENT_RESULTS_MAX = 16_384;
+/** Results of all clients together, those of a batch counted by thread; oldest client forgotten first. */
+export const RESULTS_REMEMBERED_MAX = 1_000_000;
 /** A client's results are kept for at least this long after it left, in milliseconds. */
 export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
 /** Longest path of a Unix socket, in bytes: longer ones are cut silently by the system. */

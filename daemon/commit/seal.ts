@@ -80,11 +80,14 @@ export class Batch {
   /** How a deletion was answered before, or why it comes too late; null for a new one. */
   knownDeletion(
     identity: Identity | null,
+    stream: Stream,
   ): { readonly count: number } | { readonly error: Error } | null {
     if (identity === null) return null;
     const known = this.#retries.byIdentity(identity);
     if (known !== undefined) return { count: known.count };
-    return this.#retries.isPast(identity) ? { error: pastError(identity) } : null;
+    if (this.#retries.isPast(identity)) return { error: pastError(identity) };
+    // What its client did behind it is not for it to delete.
+    return this.#retries.isOvertaken(identity, stream.name) ? { count: 0 } : null;
   }
 
   /** Seals a deletion; returns its position. */

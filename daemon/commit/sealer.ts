@@ -76,7 +76,9 @@ export class Sealer {
         continue;
       }
       const one = this.#sealOne(operation, batch);
-      if (one !== null) sealed.push(one);
+      // What was answered at once changed nothing that others would have to wait for.
+      if (one === null) continue;
+      sealed.push(one);
       // A deletion, a repair or reading anew changes what later operations are sealed against.
       if (!addsEvents(operation)) blocked.add(operation.streams[0] as Stream);
     }
