@@ -21,12 +21,12 @@ import {
 } from '../storage/layout.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import type { Failure } from '../workers/failure.js';
+import { FileOpener } from './file-opener.js';
 import { lookAt } from './freshness.js';
 import { Growth, isOpenForAdoption } from './growth.js';
 import type { JournalFile } from './journal-file.js';
 import { readLine } from './line-reader.js';
 import { Loader, type LoaderOptions } from './loader.js';
-import { openFailure } from './open-failure.js';
 import { Stream } from './stream.js';
 import type { StreamIndex } from './stream-index.js';
 
@@ -49,10 +49,10 @@ export class StreamTable implements StreamSource {
   readonly #waiting: Map<Stream, (() => void)[]> = new Map();
   /** Streams whose catalog entry is older than they are. */
   readonly #changed: Set<Stream> = new Set();
-  readonly #opening: Set<string> = new Set();
   #committer: Committer | null = null;
   readonly #loader: Loader;
   readonly #growth: Growth;
+  readonly #opener: FileOpener;
 
   constructor(options: StreamTableOptions) {
     this.#options = options;
@@ -68,6 +68,12 @@ export class StreamTable implements StreamSource {
       release: (stream) => this.release(stream),
       reload: (stream) => this.reload(stream),
       onPass: () => this.#committer?.kick(),
+    });
+    this.#opener = new FileOpener({
+      ...options,
+      release: (stream) => this.release(stream),
+      reload: (stream) => this.reload(stream),
+      onDone: () => this.#committer?.kick(),
     });
     this.#idle = new LRUCache<string, Stream>({
       max: OPEN_STREAMS_MAX,
@@ -250,30 +256,7 @@ export class StreamTable implements StreamSource {
   }
 
   prepareFile(stream: Stream, fileName: string): void {
-    const file = stream.fileNamed(fileName);
-    if (this.#opening.has(file.path)) return;
-    // The others have their turn when one of these is open: more would only close one another.
-    if (this.#opening.size >= this.#options.files.openingMax) return;
-    this.#opening.add(file.path);
-    stream.pins += 1;
-    this.#open(stream, fileName)
-      .catch((error: unknown) => {
-        // A file that was there, and is not: another program removed it.
-        if (file.identity !== null && (error as NodeJS.ErrnoException).code === 'ENOENT')
-          this.reload(stream);
-        else file.openError = openFailure(file.path, error);
-      })
-      .finally(() => {
-        this.#opening.delete(file.path);
-        this.release(stream);
-        this.#committer?.kick();
-      });
-  }
-
-  async #open(stream: Stream, fileName: string): Promise<void> {
-    const { files, dirtyFilesMax, checkpoint } = this.#options;
-    if (files.dirty.size >= dirtyFilesMax) await checkpoint();
-    await files.openForAppend(stream.fileNamed(fileName), stream.folders);
+    this.#opener.open(stream, stream.fileNamed(fileName));
   }
 
   reload(stream: Stream): void {
