@@ -69,6 +69,10 @@ export class Stream {
   damage: readonly Damage[] = [];
   readonly files: JournalFile[] = [];
   readonly #filesByName: Map<string, JournalFile> = new Map();
+  /** Files that were seen to change, by name: each is looked at until it is as it is known. */
+  readonly suspects: Set<string> = new Set();
+  /** Whether a change was seen while the stream could not be looked at. */
+  isSuspect = false;
   /** When the stream's folder last changed, as far as was looked, in milliseconds. */
   folderChangedMs = 0;
   /** Whether a batch with events of the stream is on its way: what is read meanwhile lacks them. */

@@ -94,7 +94,8 @@ function documents(): string[] {
     readdirSync(join(ROOT, folder)).flatMap((name) =>
       name.endsWith('.md') ? [join(folder, name)] : [],
     );
-  return ['README.md', 'CONTRIBUTING.md', ...inFolder('docs'), ...inFolder('docs/adr')];
+  const folders = ['docs', 'docs/adr', 'examples/webui'];
+  return ['README.md', 'CONTRIBUTING.md', ...folders.flatMap(inFolder)];
 }
 
 for (const path of documents()) {
