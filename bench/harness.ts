@@ -17,13 +17,14 @@ interface Turn<Result> {
 export async function interleave<Result>(
   bench: Bench,
   turns: readonly Turn<Result>[],
+  repetitions: number = bench.scale.repetitions,
 ): Promise<ReadonlyMap<string, readonly Result[]>> {
   const results = new Map<string, Result[]>(turns.map(({ title }) => [title, []]));
-  for (let repetition = 0; repetition < bench.scale.repetitions; repetition += 1) {
+  for (let repetition = 0; repetition < repetitions; repetition += 1) {
     for (let at = 0; at < turns.length; at += 1) {
       const turn = turns[(at + repetition) % turns.length];
       if (turn === undefined) continue;
-      bench.say(`${repetition + 1}/${bench.scale.repetitions} ${turn.title}`);
+      bench.say(`${repetition + 1}/${repetitions} ${turn.title}`);
       results.get(turn.title)?.push(await turn.take());
     }
   }

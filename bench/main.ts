@@ -18,6 +18,7 @@ import { killAll } from './support/processes.js';
 const FULL: Scale = {
   name: 'full',
   repetitions: 5,
+  longRepetitions: 3,
   sliceSeconds: 2,
   warmUpSeconds: 3,
   largeThreadEvents: 1_000_000,
@@ -27,6 +28,7 @@ const FULL: Scale = {
 const QUICK: Scale = {
   name: 'quick',
   repetitions: 3,
+  longRepetitions: 2,
   sliceSeconds: 0.5,
   warmUpSeconds: 0.5,
   largeThreadEvents: 100_000,
@@ -98,6 +100,7 @@ function scaleOf({ quick, repetitions, seconds }: Options): Scale {
   return {
     ...scale,
     repetitions: repetitions ?? scale.repetitions,
+    longRepetitions: repetitions ?? scale.longRepetitions,
     sliceSeconds: seconds ?? scale.sliceSeconds,
     warmUpSeconds: Math.min(scale.warmUpSeconds, seconds ?? Number.POSITIVE_INFINITY),
   };

@@ -6,6 +6,8 @@ import type { Disk } from './support/disk.js';
 export interface Scale {
   readonly name: 'quick' | 'full';
   readonly repetitions: number;
+  /** Of turns whose length is that of their work: starts, recoveries, whole threads. */
+  readonly longRepetitions: number;
   /** Length of one contestant's turn in one repetition. */
   readonly sliceSeconds: number;
   /** Length of a turn before the first one that counts: code has to be compiled. */

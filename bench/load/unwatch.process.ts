@@ -20,7 +20,8 @@ export interface UnwatchCosts {
   readonly ms: readonly number[];
 }
 
-const SEEN_MS = 1_500;
+/** Long enough for each file to be looked at. */
+const SEEN_MS = 800;
 
 const { folder, files, step } = JSON.parse(process.argv[2] ?? '') as UnwatchPlan;
 process.on('message', () => void steps());

@@ -16,8 +16,8 @@ const CLIENTS = 4;
 const IN_FLIGHT = 16;
 const FEW = 64;
 const MANY = 1_000;
-/** Long events, so that the 64 MiB of log that start a checkpoint come together sooner. */
-const CONTENT_BYTES = 4_000;
+/** Longer events, so that the 64 MiB of log that start a checkpoint come together sooner. */
+const CONTENT_BYTES = 1_000;
 const POLL_MS = 20;
 /** A daemon that makes no checkpoint in so many turns makes none. */
 const SLICES_MAX = 100;

@@ -28,13 +28,14 @@ export const firstTouch: Measure = {
   run: async (bench) => {
     const dir = await largeThread(bench);
     const path = join(dir, 'threads', LARGE, 'runs', 'r1.jsonl');
-    const touches = await interleave(bench, [
+    const { longRepetitions } = bench.scale;
+    const alone = [
       { title: 'eventlogd, first touch', take: () => touchMs(dir) },
       { title: 'JSON.parse of each line', take: () => parseLoopMs(path) },
-    ]);
-    const [beside] = (
-      await interleave(bench, [{ title: 'other streams', take: () => otherStreams(bench, dir) }])
-    ).values();
+    ];
+    const touches = await interleave(bench, alone, longRepetitions);
+    const others = [{ title: 'other streams', take: () => otherStreams(bench, dir) }];
+    const [beside] = (await interleave(bench, others, longRepetitions)).values();
     const megabytes = Math.round(statSync(path).size / 1e6);
     return comparisonsOf(megabytes, touches, beside ?? []);
   },

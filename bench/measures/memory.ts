@@ -29,10 +29,11 @@ export const memory: Measure = {
     };
     const event = `an event of ${largeThreadEvents.toLocaleString('en-US')}`;
     const stream = `a session of ${sessions.toLocaleString('en-US')}`;
-    const costs = await interleave(bench, [
+    const turns = [
       { title: event, take: () => bytesFor(thread, largeThreadEvents) },
       { title: stream, take: () => bytesFor(streams, others.length) },
-    ]);
+    ];
+    const costs = await interleave(bench, turns, bench.scale.longRepetitions);
     const target: Target = {
       of: event,
       against: '',

@@ -28,9 +28,8 @@ export const pages: Measure = {
         take: () => lastPageMs(log, threadId),
       })),
     );
-    const [backward] = (
-      await interleave(bench, [{ title: 'backward', take: () => pageBackward(log) }])
-    ).values();
+    const walks = [{ title: 'backward', take: () => pageBackward(log) }];
+    const [backward] = (await interleave(bench, walks, bench.scale.longRepetitions)).values();
     await log.close();
     return [lastPagesOf(bench, lastPages), ...backwardOf(bench, backward ?? [])];
   },

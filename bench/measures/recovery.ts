@@ -25,7 +25,7 @@ export const recovery: Measure = {
       take: () => recoveryMs(bench, threads),
     }));
     const entries: Entry[] = [];
-    for (const [of, costs] of await interleave(bench, turns)) {
+    for (const [of, costs] of await interleave(bench, turns, bench.scale.longRepetitions)) {
       const values = costs.filter((cost) => cost !== null);
       if (values.length === costs.length) entries.push({ of, values });
       else bench.skip(of, 'the log could not be filled before a checkpoint came by');

@@ -7,7 +7,7 @@ export const bare: Peer = {
   name: 'bare',
   title: 'bare write + fdatasync',
   clientEnvironment: (disk) => disk.environment,
-  presence: async () => ({ version: process.version }),
+  presence: async () => ({ version: 'node:fs' }),
   serve: async (folder) => ({
     target: { peer: 'bare', at: join(folder, 'bare.jsonl') },
     pid: null,

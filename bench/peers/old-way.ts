@@ -14,7 +14,7 @@ export const oldWay: Peer = {
   name: 'old-way',
   title: 'the old way',
   clientEnvironment: (disk) => ({ ...disk.environment, UV_THREADPOOL_SIZE: String(THREADS) }),
-  presence: async () => ({ version: process.version }),
+  presence: async () => ({ version: 'node:fs' }),
   serve: async (folder) => {
     const journal = join(folder, '_turn_journal');
     await mkdir(journal);

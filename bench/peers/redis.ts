@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { start, versionOf } from '../support/processes.js';
+import { start } from '../support/processes.js';
+import { packageWithVersion, versionOfProgram } from '../support/versions.js';
 import type { Append, BenchEvent, Following, Peer } from './peer.js';
 
 const RETRY_MS = 20;
@@ -13,8 +14,9 @@ export const redis: Peer = {
   title: 'Redis Streams',
   clientEnvironment: () => ({}),
   presence: async () => {
-    const version = versionOf('redis-server', / v=(\S+)/);
-    return version === null ? { missing: 'redis-server is not installed' } : { version };
+    const version = versionOfProgram('redis-server', / v=(\S+)/);
+    if (version === null) return { missing: 'redis-server is not installed' };
+    return { version: `${version}, ${packageWithVersion('ioredis')}` };
   },
   serve: async (folder, disk) => {
     const socket = join(folder, 'redis.sock');

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { DatabaseSyncInstance } from '@photostructure/sqlite';
+import { packageWithVersion } from '../support/versions.js';
 import type { Append, Peer } from './peer.js';
 
 const BUSY_MS = 30_000;
@@ -28,7 +29,8 @@ export const sqlite: Peer = {
       const database = await open(':memory:');
       const row = database.prepare('SELECT sqlite_version() AS version').get();
       database.close();
-      return { version: (row as { readonly version: string }).version };
+      const { version } = row as { readonly version: string };
+      return { version: `${version}, ${packageWithVersion('@photostructure/sqlite')}` };
     } catch (error) {
       return { missing: `its driver does not run here: ${String(error)}` };
     }

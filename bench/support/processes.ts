@@ -65,13 +65,3 @@ export function cpuSeconds(pid: number): number | null {
   const [user, system] = [fields[11], fields[12]];
   return (Number(user) + Number(system)) / TICKS_PER_SECOND;
 }
-
-/** The version that a program tells of itself, or null where it is not installed. */
-export function versionOf(command: string, pattern: RegExp): string | null {
-  try {
-    const told = execFileSync(command, ['--version'], { encoding: 'utf8' });
-    return pattern.exec(told)?.[1] ?? null;
-  } catch {
-    return null;
-  }
-}

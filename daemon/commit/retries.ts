@@ -32,6 +32,16 @@ export interface RetryChanges {
   readonly forgottenClients: readonly string[];
 }
 
+/** A durable result, and what it can be asked by when its append is sent again. */
+export interface Remembered {
+  readonly asked: {
+    readonly stream: StreamName;
+    readonly identity: Identity | null;
+    readonly key: string | null;
+  };
+  readonly result: RememberedResult;
+}
+
 /** All results that are remembered. */
 export class Retries {
   /** In the order of their age. */
@@ -69,14 +79,7 @@ export class Retries {
   }
 
   /** Remembers a durable result under whatever it can be asked by. */
-  remember(
-    asked: {
-      readonly stream: StreamName;
-      readonly identity: Identity | null;
-      readonly key: string | null;
-    },
-    result: RememberedResult,
-  ): void {
+  remember(asked: Remembered['asked'], result: RememberedResult): void {
     if (asked.key !== null) {
       const { journal, id } = asked.stream;
       this.#setKey({ journal, id, key: asked.key, result });

@@ -150,7 +150,8 @@ export class Sealer {
     const { action } = classifyFile(file, nlink === 0 ? null : { dev, ino, size });
     if (action === 'adopt') return this.#mayGoOn(stream, file);
     file.awaitedPass = null;
-    if (action === 'none') return true;
+    // An empty file that was removed is known by nothing: what is written to it would be gone.
+    if (action === 'none' && nlink > 0) return true;
     // What this batch adds to the stream would be missing in what is read now.
     if (!batch.touches([stream])) streams.reload(stream);
     return false;

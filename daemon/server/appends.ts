@@ -54,7 +54,8 @@ export class Appends {
       const parts = prepareTurn(checked, sessionId, streamId);
       const fileName = journalFileName(sessionId);
       const stream = this.#context.store.table.hold({ journal: 'turns', id: sessionId });
-      const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName };
+      const bytesMax = this.#context.limits.eventBytesMax;
+      const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName, bytesMax };
       const kind = `turn ${sessionId} ${streamId ?? ''}`;
       return {
         events: [event],

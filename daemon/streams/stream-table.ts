@@ -5,6 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
+import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -88,10 +89,6 @@ export class StreamTable implements StreamSource {
     return this.#loader.counts;
   }
 
-  get openStreams(): number {
-    return this.#active.size + this.#idle.size;
-  }
-
   /** The stream if it is open, without touching it. */
   peek(name: StreamName): Stream | undefined {
     const key = streamKey(name);
@@ -163,12 +160,23 @@ export class StreamTable implements StreamSource {
     return number;
   }
 
-  /** A file of an open stream may have been changed by another program. */
-  suspect(stream: Stream, file?: JournalFile): void {
+  /** These files of an open stream, or its folder, may have been changed by another program. */
+  suspect(stream: Stream, files: readonly JournalFile[]): void {
+    for (const { name } of files) stream.suspects.add(name);
+    stream.isSuspect = true;
     if (stream.state.kind === 'failed') this.#load(stream);
-    if (!isOpenForAdoption(stream)) return;
-    const { action } = lookAt(stream, file);
-    if (action === 'adopt') void this.#growth.adopt(stream, file);
+    this.#lookAgain(stream);
+  }
+
+  /** Looks at a stream that was seen to change, as soon as it can be looked at. */
+  #lookAgain(stream: Stream): void {
+    if (!stream.isSuspect || !isOpenForAdoption(stream)) return;
+    const { action } = lookAt(stream);
+    // What is being written is looked at once more when it is.
+    stream.isSuspect = stream.files.some(
+      ({ name, writing }) => writing && stream.suspects.has(name),
+    );
+    if (action === 'adopt') void this.#growth.adopt(stream);
     else if (action === 'reload') this.reload(stream);
   }
 
@@ -284,6 +292,7 @@ export class StreamTable implements StreamSource {
 
   landed(stream: Stream): void {
     stream.inFlight = false;
+    this.#lookAgain(stream);
     if (!stream.reloadsNext) return;
     stream.reloadsNext = false;
     this.reload(stream);
@@ -299,7 +308,12 @@ export class StreamTable implements StreamSource {
     const moves = { ...paths, folder: stream.folder, fileNames: moved, rewrites, runId, emptied };
     const result = await commitLane.run({ kind: 'trash', moves });
     if (result.kind !== 'trash') throw new Error('the commit lane answered another task');
-    if (result.failure !== null) return { ...result.failure, phase: 'sync' };
+    if (result.failure !== null) {
+      const { path, message } = result.failure;
+      const why = `${path}: ${message}; the daemon stops and recovers, ask again after its restart`;
+      this.#cannotServe(stream, new StorageFailedError(why, 'not-committed'));
+      return { ...result.failure, phase: 'sync' };
+    }
     this.counts.directorySyncs += result.directorySyncs;
     for (const name of [...moved, ...rewrites]) {
       const file = stream.fileNamed(name);
@@ -330,7 +344,7 @@ export class StreamTable implements StreamSource {
       .load(stream)
       .then(
         () => this.#becomeReady(stream),
-        (error: unknown) => this.#loadFailed(stream, error),
+        (error: unknown) => this.#cannotServe(stream, error),
       )
       .finally(() => this.release(stream));
   }
@@ -340,7 +354,7 @@ export class StreamTable implements StreamSource {
     this.wake(stream);
   }
 
-  #loadFailed(stream: Stream, error: unknown): void {
+  #cannotServe(stream: Stream, error: unknown): void {
     // Those that wait are told; the next call tries again.
     stream.state = { kind: 'failed', error: error as Error };
     this.wake(stream);
@@ -351,6 +365,7 @@ export class StreamTable implements StreamSource {
     const waiting = this.#waiting.get(stream) ?? [];
     this.#waiting.delete(stream);
     for (const resolve of waiting) resolve();
+    this.#lookAgain(stream);
     this.#committer?.kick();
   }
 

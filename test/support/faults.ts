@@ -50,16 +50,23 @@ export function testWith(
   body: Implementation<[]>,
   declare: typeof test | typeof test.serial = test,
 ): void {
-  const missing = needs.filter((need) => !isThere(need));
+  const missing = needs.flatMap((need) => lackOf(need) ?? []);
   if (missing.length === 0) declare(title, body);
   else test.skip(`${title} [skipped: no ${missing.join(', no ')}]`, body);
 }
 
-function isThere(need: Need): boolean {
+/** What is missing, and why if that can be said; null if it is there. */
+function lackOf(need: Need): string | null {
+  if (need === 'fault shim' || need === 'power disk') {
+    const reason = (need === 'fault shim' ? FaultShim : PowerDisk).absence();
+    return reason === null ? null : `${need}: ${reason}`;
+  }
+  return isThere(need) ? null : need;
+}
+
+function isThere(need: Exclude<Need, 'fault shim' | 'power disk'>): boolean {
   if (need === 'root') return process.getuid?.() === 0;
   if (need === 'chattr') return hasImmutableFiles();
-  if (need === 'fault shim') return FaultShim.absence() === null;
-  if (need === 'power disk') return PowerDisk.absence() === null;
   return process.platform === 'linux' && spawnSync(need, ['--version']).error === undefined;
 }
 
