@@ -44,12 +44,15 @@ function compare(stream: Stream): Look {
   }
   const grown: { file: JournalFile; size: number }[] = [];
   let action: ChangeAction = 'none';
+  stream.isSuspect = false;
   for (const one of files) {
     // A link is no journal file, whatever it leads to: nobody opens it.
     const found = lstatSync(one.path, { throwIfNoEntry: false });
     const isFile = found?.isFile() === true;
     const row = classifyFile(one, isFile ? found : null);
     if (row.action === 'none' && !one.writing) stream.suspects.delete(one.name);
+    // It is looked at once more when it is written.
+    if (one.writing && stream.suspects.has(one.name)) stream.isSuspect = true;
     // What is being written is on the move, but it only grows.
     if (row.action === 'reload' && !one.writing) action = 'reload';
     if (row.action !== 'adopt') continue;

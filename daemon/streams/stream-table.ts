@@ -168,8 +168,7 @@ export class StreamTable implements StreamSource {
 
   /** These files of an open stream, or its folder, may have been changed by another program. */
   suspect(stream: Stream, files: readonly JournalFile[]): void {
-    for (const { name } of files) stream.suspects.add(name);
-    stream.isSuspect = true;
+    stream.suspect(files);
     if (stream.state.kind === 'failed') this.#load(stream);
     this.#lookAgain(stream);
   }
@@ -178,10 +177,6 @@ export class StreamTable implements StreamSource {
   #lookAgain(stream: Stream): void {
     if (!stream.isSuspect || !isOpenForAdoption(stream)) return;
     const { action } = lookAt(stream);
-    // What is being written is looked at once more when it is.
-    stream.isSuspect = stream.files.some(
-      ({ name, writing }) => writing && stream.suspects.has(name),
-    );
     if (action === 'adopt') void this.#growth.adopt(stream);
     else if (action === 'reload') this.reload(stream);
   }

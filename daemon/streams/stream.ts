@@ -115,6 +115,12 @@ export class Stream {
     return file;
   }
 
+  /** These files, or the folder, were seen to change. */
+  suspect(files: readonly JournalFile[]): void {
+    for (const { name } of files) this.suspects.add(name);
+    this.isSuspect = true;
+  }
+
   /** Takes over what was read from the files. */
   fill(loaded: LoadedStream, generation: number): void {
     const { content, identities } = loaded;

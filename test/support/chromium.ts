@@ -1,4 +1,5 @@
 /** A real Chromium, and what its pages show of a conversation. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -37,7 +38,7 @@ export async function startBrowser(
 ): Promise<BrowserContext> {
   const { width = 1280, height = 800 } = options;
   const browser = await chromium.launchPersistentContext(join(await makeFolder(t), 'profile'), {
-    executablePath: '/usr/bin/chromium',
+    executablePath: chromiumPath(),
     args: ARGUMENTS,
     viewport: { width, height },
   });
@@ -46,6 +47,11 @@ export async function startBrowser(
   browser.setDefaultNavigationTimeout(PATIENCE_MS);
   await browser.addInitScript(WATCH);
   return browser;
+}
+
+function chromiumPath(): string {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  return folders.map((folder) => join(folder, 'chromium')).find(existsSync) ?? 'chromium';
 }
 
 /** Opens an address; an error of the page fails the test. */

@@ -174,18 +174,24 @@ const FAULTS: {
 export const FAULT_KINDS: readonly FaultKind[] = Object.keys(FAULTS) as FaultKind[];
 const WEIGHTS = FAULT_KINDS.reduce((sum, kind) => sum + FAULTS[kind][0], 0);
 
+/** The largest paddings of events, by the size of segments: one holds two commits of the largest size. */
+const PADDINGS = {
+  '256k': [4_000],
+  '1m': [4_000, 40_000],
+  '128m': [4_000, 40_000, 1_300_000],
+} as const;
+
 /** One act of a seed's plan. */
 export function actOf(seed: number, number: number): Act {
   const random = randomOf(seed * 1_000_003 + number);
-  const segmentBytes = pick(random, ['256k', '256k', '1m', '128m']);
+  const segmentBytes = pick(random, ['256k', '256k', '1m', '128m'] as const);
   return {
     number,
     seed: random(2 ** 31),
     segmentBytes,
     logRetentionBytes: pick(random, ['1g', '1g', '512k']),
     isOnPowerDisk: random(3) > 0,
-    // A segment holds two commits of the largest size.
-    paddingMax: segmentBytes === '256k' ? 4_000 : pick(random, [4_000, 40_000, 1_300_000]),
+    paddingMax: pick(random, PADDINGS[segmentBytes]),
     clients: 2 + random(2),
     steps: Array.from({ length: STEPS }, () => ({
       answers: random(ANSWERS_MAX),

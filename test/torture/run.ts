@@ -20,7 +20,7 @@ const END_MS = 4_000;
 /** Nothing that is done takes so long, on a busy machine either. */
 const HANG_MS = 15_000;
 /** Past the end by so much a run is stopped where it is. */
-const OVERTIME_MS = 7_000;
+const OVERTIME_MS = 4_000;
 
 export interface RunOptions {
   readonly seed: number;
