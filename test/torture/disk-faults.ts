@@ -57,6 +57,8 @@ export async function failSync(stage: Stage, fault: Of<'failed-sync'>): Promise<
   const working = stage.workUnder(rules, MEET_MS);
   deleteSome(stage);
   let code = await working;
+  // It is ending already: another signal would meet a process that no longer handles any.
+  if (code === 'running' && (shim.hits()[0] ?? 0) > 0) code = await stage.endWithin(HEAL_MS);
   if (code === 'running') code = await stage.endSomehow('SIGTERM');
   const isMet = (shim.hits()[0] ?? 0) > 0;
   if (code !== (isMet ? IO_ERROR : 0))

@@ -236,6 +236,11 @@ export class Stage {
     return end;
   }
 
+  /** Waits for a daemon that is to end by itself. */
+  async endWithin(ms: number): Promise<End> {
+    return await this.#endOr(delay(ms, 'running' as const));
+  }
+
   /** As `workUnder`, and lifts the rule; what it killed at the last instant was killed by it. */
   async workUntilKilled(rule: Rule, ms: number): Promise<End> {
     const end = await this.workUnder([rule], ms);
