@@ -7,7 +7,7 @@ import type { Cursor } from '../../shared/cursor.js';
 import { errorToWire } from '../../shared/error-wire.js';
 import { StorageFailedError, TurnTerminalError } from '../../shared/errors.js';
 import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
-import type { WireAck, WireError } from '../../shared/protocol.js';
+import type { WireAck } from '../../shared/protocol.js';
 import type { AppendResult } from '../commit/operations.js';
 import type { TerminalRefusal } from '../commit/terminal-refusal.js';
 import type { AckRun } from '../storage/catalog-format.js';
@@ -15,16 +15,7 @@ import type { Stream } from '../streams/stream.js';
 import type { StreamTable } from '../streams/stream-table.js';
 import type { AnswerWriter } from './answer-writer.js';
 import type { ServerContext } from './context.js';
-
-/** A refusal whose wire form carries more than the error. */
-export class WireRefusal extends Error {
-  readonly wire: WireError;
-
-  constructor(wire: WireError) {
-    super(wire.message);
-    this.wire = wire;
-  }
-}
+import { WireRefusal } from './wire-refusal.js';
 
 /** An append that was not refused, with the event that it found in its place. */
 export type SettledAppend =

@@ -8,12 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { errorToWire } from '../../shared/error-wire.js';
-import {
-  DrainingError,
-  EventLogError,
-  ProtocolError,
-  ProtocolVersionError,
-} from '../../shared/errors.js';
+import { DrainingError, ProtocolError, ProtocolVersionError } from '../../shared/errors.js';
 import { FrameDecoder } from '../../shared/frame-codec.js';
 import { Silence } from '../../shared/heartbeat.js';
 import {
@@ -25,9 +20,8 @@ import {
   FRAME_ITEMS_MAX,
   HELLO_TIMEOUT_MS,
 } from '../../shared/limits.js';
-import { type Notice, PROTOCOL_VERSION, type WireError } from '../../shared/protocol.js';
+import { type Notice, PROTOCOL_VERSION } from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
-import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
 import { Gathering, type GatheringRoom } from './gathering.js';
@@ -36,6 +30,7 @@ import { checkHello, checkNotice, checkRequest, isRequestType } from './request-
 import { Router } from './router.js';
 import { type SubscriptionCounts, Subscriptions } from './subscriptions.js';
 import { welcomeOf } from './welcome.js';
+import { wireError } from './wire-refusal.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -322,12 +317,4 @@ export class Connection {
     this.#subscriptions.close();
     this.#options.onClose();
   }
-}
-
-function wireError(error: unknown, onProblem: (reason: string) => void): WireError {
-  if (error instanceof WireRefusal) return error.wire;
-  if (error instanceof EventLogError) return errorToWire(error);
-  const message = error instanceof Error ? error.message : String(error);
-  onProblem(error instanceof Error ? (error.stack ?? message) : message);
-  return { code: 'STORAGE_FAILED', message: `the daemon failed: ${message}`, outcome: 'unknown' };
 }
