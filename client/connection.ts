@@ -157,7 +157,8 @@ export class Connection {
       signal: options.signal,
     });
     this.#flusher.request();
-    return await answer;
+    // One that is given up may have held up others.
+    return await answer.finally(() => this.#flusher.request());
   }
 
   /** Sends what is not answered, if there is a connection: it concerns no later one. */

@@ -44,6 +44,11 @@ export class FollowedStream<Event> implements Followed<Event, Cursor> {
       return null;
     }
     const { seq, generation } = row;
+    // A number may lie ahead of the stream, where no cursor can.
+    if (typeof this.#asked.after === 'number' && seq <= this.#asked.after) {
+      this.#advance(row);
+      return null;
+    }
     return {
       read: () => this.#readLine(text, { seq, generation }) as Event,
       place: this.#advance(row),

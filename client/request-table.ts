@@ -12,9 +12,9 @@ import {
 } from '../shared/errors.js';
 import { encodeFrame } from '../shared/frame-codec.js';
 import {
-  CLIENT_NUMBERS_MAX,
   CLIENT_QUEUE_BYTES_MAX,
   CLIENT_QUEUE_CALLS_MAX,
+  CLIENT_RESULTS_MAX,
 } from '../shared/limits.js';
 import type { AnnouncedLimits, Answer, WireError } from '../shared/protocol.js';
 import { onAbort } from './abort-signals.js';
@@ -248,10 +248,11 @@ export class RequestTable {
 
   #fitsWindow(call: Call): boolean {
     const { callsInFlightMax, bytesInFlightMax } = this.#limits;
+    // The daemon keeps the results of all that is behind a call which is not answered.
+    if (call.number !== null && call.number - this.#lowestAwaited() >= CLIENT_RESULTS_MAX) {
+      return false;
+    }
     if (this.#sent.size === 0) return true;
-    // The daemon keeps the results of all numbers from the lowest on.
-    const { number } = call;
-    if (number !== null && number - this.#lowestAwaited() >= CLIENT_NUMBERS_MAX) return false;
     return this.#sent.size < callsInFlightMax && this.#sentBytes + call.bytes <= bytesInFlightMax;
   }
 

@@ -121,7 +121,7 @@ export class Store {
     this.#checkpointer = this.#openCheckpointer(dirtyFilesMax);
     this.#watcher = new Watcher({
       inUse: () => this.table.inUse(),
-      suspect: (stream, file) => this.table.suspect(stream, file),
+      suspect: (stream, changed) => this.table.suspect(stream, changed),
       pathsMax: WATCHED_FILES_MAX,
       onProblem: (error) => options.logger.warn({ error }, 'a journal file cannot be watched'),
     });

@@ -116,6 +116,11 @@ export class FrameDecoder {
     return this.#end - this.#start;
   }
 
+  /** The length of the frame of which a part came; 0 where it is not known yet. */
+  get awaitedBytes(): number {
+    return this.#frameLength() ?? 0;
+  }
+
   /** Takes over the chunk: its memory must not change afterwards. */
   push(chunk: Uint8Array): void {
     if (this.#broken !== undefined || chunk.length === 0) return;

@@ -72,6 +72,14 @@ export const CONNECTION_READS_MAX = 8;
 export const CONNECTION_BYTES_MAX: number = 64 * MIB;
 /** Request bytes in flight in the whole daemon. */
 export const DAEMON_BYTES_MAX: number = 256 * MIB;
+/** Frames up to this length need no room while they come in, in bytes … */
+export const GATHERED_BYTES_FREE: number = 64 * KIB;
+/** … and all longer ones of the daemon have so much together. */
+export const DAEMON_GATHERED_BYTES_MAX: number = 128 * MIB;
+/** A frame that others wait for is given up after so many periods … */
+export const GATHERING_TICKS_MAX = 3;
+/** … of this length, in milliseconds. */
+export const GATHERING_TICK_MS = 1_000;
 /** Connections of one daemon. */
 export const CONNECTIONS_MAX = 4_096;
 /** Pending connections that the kernel queues for the daemon. */
@@ -96,6 +104,8 @@ export const CONNECTION_UNSENT_BYTES_MAX: number = 1 * MIB;
 export const CONNECTION_UNREAD_BYTES_MAX: number = 4 * MIB;
 /** Subscriptions of one daemon. */
 export const SUBSCRIPTIONS_MAX = 100_000;
+/** What the filters of all of them may have, in characters. */
+export const FILTERS_LENGTH_MAX: number = 16 * MIB;
 /** What a subscription may be sent before its consumer takes any of it; see `rowCredit`. */
 export const SUBSCRIPTION_CREDIT: number = 256 * KIB;
 /** The least of it, where a client has very many subscriptions. */
@@ -137,8 +147,10 @@ export const IDEMPOTENCY_KEYS_MIN = 100_000;
 export const IDEMPOTENCY_KEYS_MAX = 1_000_000;
 /** Clients whose results are kept, oldest forgotten first. */
 export const CLIENTS_REMEMBERED_MAX = 16_384;
-/** How far a write's number may lie above the lowest that its client still awaits. */
-export const CLIENT_NUMBERS_MAX = 16_384;
+/** How far a client's number may lie above its lowest one that is awaited: so many results are kept. */
+export const CLIENT_RESULTS_MAX = 16_384;
+/** Results of all clients together, those of a batch counted by thread; oldest client forgotten first. */
+export const RESULTS_REMEMBERED_MAX = 1_000_000;
 /** A client's results are kept for at least this long after it left, in milliseconds. */
 export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
 /** Longest path of a Unix socket, in bytes: longer ones are cut silently by the system. */

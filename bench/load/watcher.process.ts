@@ -33,8 +33,8 @@ if (open < streams) {
 const watcher = new Watcher({
   inUse: () => all.slice(from, from + open),
   // The daemon knows what it wrote; here each write is taken for known.
-  suspect: (_stream, file) => {
-    if (file !== undefined) file.size = file.scanned = Number.MAX_SAFE_INTEGER;
+  suspect: (_stream, files) => {
+    for (const file of files) file.size = file.scanned = Number.MAX_SAFE_INTEGER;
   },
   pathsMax: WATCHED_FILES_MAX,
   onProblem: console.error,

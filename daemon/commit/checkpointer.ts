@@ -174,8 +174,7 @@ export class Checkpointer {
   async #checkpoint(cleanStop: boolean): Promise<Failure | null> {
     this.#clearTimer();
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
-    await committer.finished();
-    if (this.#isClosed) return CLOSED;
+    if (!(await committer.finished()) || this.#isClosed) return CLOSED;
     const began = Date.now();
     // From here to the task everything is one instant: what is committed now is what is covered.
     this.#options.refreshCatalog();

@@ -149,12 +149,13 @@ export class Committer {
   }
 
   /**
-   * Resolves when all that is durable in the log is carried out. A checkpoint waits for it: it
-   * must not cover a deletion whose files are still being moved.
+   * Waits until all that is durable in the log is carried out; false if it never will be. A
+   * checkpoint waits for it: it must not cover a deletion whose files are still being moved.
    */
-  async finished(): Promise<void> {
-    if (!this.#isFinishing) return;
-    await new Promise<void>((resolve) => this.#finished.push(resolve));
+  async finished(): Promise<boolean> {
+    if (this.#isFinishing && this.#state !== 'failed')
+      await new Promise<void>((resolve) => this.#finished.push(resolve));
+    return this.#state !== 'failed';
   }
 
   /** Resolves when nothing is in flight and nothing that is ready waits. */
@@ -321,6 +322,7 @@ export class Committer {
       const why = `${failure.message}; nothing was written`;
       operation.settle.reject(new StorageFailedError(why, 'not-committed'));
     }
+    for (const resolve of this.#finished.splice(0)) resolve();
     this.#options.onFatal(failure);
   }
 

@@ -7,8 +7,11 @@
 
 const PROBE_MS = 200;
 
+/** What may stand in the way of appends. */
+export const HEALTHS = ['ok', 'log-full', 'files-behind', 'failed'] as const;
+
 /** What stands in the way of appends. */
-export type CommitHealth = 'ok' | 'log-full' | 'files-behind' | 'failed';
+export type CommitHealth = (typeof HEALTHS)[number];
 
 /** The committer's health. `failed` is never left. */
 export class Health {

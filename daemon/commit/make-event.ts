@@ -4,6 +4,8 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
+import { EventTooLargeError } from '../../shared/errors.js';
+import { escapeLineSeparators } from '../../shared/json-escape.js';
 import { composeRunLine, composeTurnLine } from '../../shared/lines.js';
 import type { TurnRowKind } from '../storage/line-facts.js';
 import type { Row } from '../streams/stream-index.js';
@@ -25,6 +27,28 @@ export interface Place {
   readonly seq: number;
   /** The stamp for an event without one, in microseconds since 1970. */
   readonly stampUs: number;
+}
+
+/**
+ * Why an event cannot be made: the ids that are added to it are a caller's strings, of any length.
+ *
+ * @param knownTurn as for `makeTurn`
+ */
+export function refuseOversize(event: PreparedTurn, knownTurn: string): EventTooLargeError | null {
+  const { text, keys, streamId, bytesMax } = event;
+  if (streamId === null) return null;
+  const ids = keys.has('turn_id') ? [streamId] : [streamId, knownTurn];
+  const length = ids.reduce((sum, id) => sum + escapedLength(id), text.length);
+  if (length <= bytesMax) return null;
+  return new EventTooLargeError(
+    bytesMax,
+    `the event has ${length} bytes with its stream and turn, the limit is ${bytesMax}`,
+  );
+}
+
+/** The bytes that an id takes in a line. */
+function escapedLength(id: string): number {
+  return escapeLineSeparators(Buffer.from(JSON.stringify(id))).length;
 }
 
 /** @param knownTurn the turn that the event's stream id names, or `''` for none */

@@ -27,6 +27,8 @@ export interface PreparedTurn {
   readonly createdAt: number | null;
   /** Set by `appendForStream`. */
   readonly streamId: string | null;
+  /** The event limit, in bytes: with the ids that are added for it an event must not be over it. */
+  readonly bytesMax: number;
 }
 
 /** A run event's line up to its seq. */

@@ -10,6 +10,7 @@ import {
   IDEMPOTENCY_KEY_AGE_MS,
   IDEMPOTENCY_KEYS_MAX,
   IDEMPOTENCY_KEYS_MIN,
+  RESULTS_REMEMBERED_MAX,
 } from '../../shared/limits.js';
 import type {
   RememberedClient,
@@ -30,6 +31,16 @@ export interface RetryChanges {
   readonly keys: readonly RememberedKey[];
   readonly clients: readonly RememberedClient[];
   readonly forgottenClients: readonly string[];
+}
+
+/** A durable result, and what it can be asked by when its append is sent again. */
+export interface Remembered {
+  readonly asked: {
+    readonly stream: StreamName;
+    readonly identity: Identity | null;
+    readonly key: string | null;
+  };
+  readonly result: RememberedResult;
 }
 
 /** All results that are remembered. */
@@ -60,6 +71,18 @@ export class Retries {
     return number < (this.#clients.get(clientId)?.lowest ?? 0);
   }
 
+  /**
+   * Whether a later call of the client on the stream was done. Calls on one stream are done in
+   * their order, so this one had its turn; as it left no result, it changed nothing.
+   */
+  isOvertaken({ clientId, number }: Identity, { journal, id }: StreamName): boolean {
+    for (const [later, { runs }] of this.#clients.get(clientId)?.results ?? []) {
+      const isOfStream = runs.some((run) => run.journal === journal && run.id === id);
+      if (later > number && isOfStream) return true;
+    }
+    return false;
+  }
+
   byKey(stream: StreamName, key: string): RememberedResult | undefined {
     return this.#keys.get(keyOf(stream, key))?.result;
   }
@@ -69,14 +92,7 @@ export class Retries {
   }
 
   /** Remembers a durable result under whatever it can be asked by. */
-  remember(
-    asked: {
-      readonly stream: StreamName;
-      readonly identity: Identity | null;
-      readonly key: string | null;
-    },
-    result: RememberedResult,
-  ): void {
+  remember(asked: Remembered['asked'], result: RememberedResult): void {
     if (asked.key !== null) {
       const { journal, id } = asked.stream;
       this.#setKey({ journal, id, key: asked.key, result });
@@ -131,9 +147,13 @@ export class Retries {
       if (!old && this.#keys.size <= IDEMPOTENCY_KEYS_MAX) break;
       this.#keys.delete(key);
     }
-    for (const [clientId, { atMs }] of this.#clients) {
+    let held = 0;
+    for (const { results } of this.#clients.values()) held += sizeOf(results);
+    for (const [clientId, { atMs, results }] of this.#clients) {
       const old = nowMs - atMs > CLIENT_RESULTS_AGE_MS;
-      if (!old && this.#clients.size <= CLIENTS_REMEMBERED_MAX) break;
+      const isRoom = this.#clients.size <= CLIENTS_REMEMBERED_MAX && held <= RESULTS_REMEMBERED_MAX;
+      if (!old && isRoom) break;
+      held -= sizeOf(results);
       this.#clients.delete(clientId);
       this.#changedClients.delete(clientId);
       this.#forgottenClients.add(clientId);
@@ -172,6 +192,13 @@ export class Retries {
     if (client === undefined) return [];
     return [{ clientId, lowest: client.lowest, atMs: client.atMs, results: [...client.results] }];
   }
+}
+
+/** What a client's results take, counted in results of one stream. */
+function sizeOf(results: Client['results']): number {
+  let size = 0;
+  for (const { runs } of results.values()) size += Math.max(1, runs.length);
+  return size;
 }
 
 function keyOf(stream: StreamName, key: string): string {

@@ -18,7 +18,7 @@ export function sealDeletion(
 ): Answer | null {
   const [stream] = operation.streams;
   const { runId, identity, settle } = operation;
-  const known = batch.knownDeletion(identity);
+  const known = batch.knownDeletion(identity, stream);
   if (known !== null) {
     if ('error' in known) settle.reject(known.error);
     else settle.resolve(known.count);

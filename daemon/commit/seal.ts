@@ -19,9 +19,9 @@ import type { JournalFile } from '../streams/journal-file.js';
 import type { FileTail, Stream } from '../streams/stream.js';
 import type { Removal } from '../subscriptions/hub.js';
 import { ackRuns } from './ack-runs.js';
-import { makeRun, makeTurn } from './make-event.js';
+import { makeRun, makeTurn, refuseOversize } from './make-event.js';
 import type { AppendOperation, AppendResult, PreparedEvent, PreparedTurn } from './operations.js';
-import type { Retries } from './retries.js';
+import type { Remembered, Retries } from './retries.js';
 import type { AdoptedEvent, AdoptedLines, NumberedLine } from './seal-lines.js';
 import { type SealedEvent, StreamDraft } from './stream-draft.js';
 import { TerminalRefusal } from './terminal-refusal.js';
@@ -80,11 +80,14 @@ export class Batch {
   /** How a deletion was answered before, or why it comes too late; null for a new one. */
   knownDeletion(
     identity: Identity | null,
+    stream: Stream,
   ): { readonly count: number } | { readonly error: Error } | null {
     if (identity === null) return null;
     const known = this.#retries.byIdentity(identity);
     if (known !== undefined) return { count: known.count };
-    return this.#retries.isPast(identity) ? { error: pastError(identity) } : null;
+    if (this.#retries.isPast(identity)) return { error: pastError(identity) };
+    // What its client did behind it is not for it to delete.
+    return this.#retries.isOvertaken(identity, stream.name) ? { count: 0 } : null;
   }
 
   /** Seals a deletion; returns its position. */
@@ -187,7 +190,9 @@ export class Batch {
       }
     }
     const turn = events[0];
-    return conditions.unlessTerminal && turn?.journal === 'turns' ? this.#terminal(turn) : null;
+    if (turn?.journal !== 'turns') return null;
+    const tooLarge = refuseOversize(turn, this.#turnOf(turn));
+    return tooLarge ?? (conditions.unlessTerminal ? this.#terminal(turn) : null);
   }
 
   #terminal(turn: PreparedTurn): TerminalRefusal | null {
@@ -345,10 +350,4 @@ function keyIn(stream: Stream, key: string): string {
 function pastError({ number }: Identity): Error {
   const why = `call ${number} comes after its client has stopped waiting for it`;
   return new ProtocolError(`${why}; nothing was written now`, 'unknown');
-}
-
-/** A result, and what it can be asked by when its append is sent again. */
-interface Remembered {
-  readonly asked: Parameters<Retries['remember']>[0];
-  readonly result: RememberedResult;
 }

@@ -76,7 +76,9 @@ export class Sealer {
         continue;
       }
       const one = this.#sealOne(operation, batch);
-      if (one !== null) sealed.push(one);
+      // What was answered at once changed nothing that others would have to wait for.
+      if (one === null) continue;
+      sealed.push(one);
       // A deletion, a repair or reading anew changes what later operations are sealed against.
       if (!addsEvents(operation)) blocked.add(operation.streams[0] as Stream);
     }
@@ -150,7 +152,8 @@ export class Sealer {
     const { action } = classifyFile(file, nlink === 0 ? null : { dev, ino, size });
     if (action === 'adopt') return this.#mayGoOn(stream, file);
     file.awaitedPass = null;
-    if (action === 'none') return true;
+    // An empty file that was removed is known by nothing: what is written to it would be gone.
+    if (action === 'none' && nlink > 0) return true;
     // What this batch adds to the stream would be missing in what is read now.
     if (!batch.touches([stream])) streams.reload(stream);
     return false;

@@ -7,6 +7,7 @@
 import type { ErrorCode } from '../../shared/errors.js';
 import type { Journal } from '../../shared/events.js';
 import type { JournalCounts } from '../commit/commit-counts.js';
+import { HEALTHS } from '../commit/health.js';
 import type { Spread } from './distribution.js';
 import type { DiskRoom, Measures } from './measures.js';
 
@@ -84,8 +85,6 @@ const byJournal =
       journal,
       measures.store.commit.journals[journal][of],
     ]);
-
-const HEALTHS = ['ok', 'log-full', 'files-behind', 'failed'] as const;
 
 /** Codes that are shown from the start, so that the first refusal is seen as an increase. */
 const NO_REFUSALS: ReadonlyMap<string, number> = new Map<ErrorCode, number>([

@@ -9,7 +9,7 @@ import { EventTooLargeError, InvalidIdError, OverloadedError } from '../../share
 import { describeIdProblem, type IdKind, isId, isNewId } from '../../shared/ids.js';
 import { type JsonScan, scanObject } from '../../shared/json-scan.js';
 import {
-  CLIENT_NUMBERS_MAX,
+  CLIENT_RESULTS_MAX,
   INLINE_VALIDATION_BYTES_MAX,
   JSON_DEPTH_MAX,
   JSON_MEMBERS_MAX,
@@ -48,13 +48,15 @@ export class Appends {
   async turn(request: RequestOf<'turns.append'>, answer: AnswerWriter): Promise<void> {
     const { sessionId, streamId = null } = request;
     checkId('session', sessionId);
+    checkNumber(request);
     const texts = [this.#bounded(request.text)];
     const result = await this.#inOrder(texts, (scans) => {
       const checked = checkText(texts[0] as Uint8Array, scans[0] as JsonScan, 'turn');
       const parts = prepareTurn(checked, sessionId, streamId);
       const fileName = journalFileName(sessionId);
       const stream = this.#context.store.table.hold({ journal: 'turns', id: sessionId });
-      const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName };
+      const bytesMax = this.#context.limits.eventBytesMax;
+      const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName, bytesMax };
       const kind = `turn ${sessionId} ${streamId ?? ''}`;
       return {
         events: [event],
@@ -70,6 +72,7 @@ export class Appends {
 
   async runs(request: RequestOf<'runs.put'>, answer: AnswerWriter): Promise<void> {
     const { limits } = this.#context;
+    checkNumber(request);
     const texts = request.texts.map((text) => this.#bounded(text));
     const bytes = texts.reduce((sum, { length }) => sum + length, 0);
     if (bytes > limits.batchBytesMax) {
@@ -107,11 +110,8 @@ export class Appends {
   }
 
   /** Hands a deletion over after all operations before it. */
-  async delete(
-    name: Stream['name'],
-    runId: string | null,
-    identity: { number?: number; lowest?: number },
-  ): Promise<number> {
+  async delete(name: Stream['name'], runId: string | null, identity: Numbered): Promise<number> {
+    checkNumber(identity);
     // Waiting for nothing would let the next append of the client overtake.
     if (this.#before !== null) await this.#before;
     const { table, committer } = this.#context.store;
@@ -250,7 +250,7 @@ export class Appends {
   }
 
   #conditions(
-    request: { number?: number; lowest?: number; expectedSeq?: number; idempotencyKey?: string },
+    request: Numbered & { expectedSeq?: number; idempotencyKey?: string },
     more: {
       readonly kind: string;
       readonly texts: readonly Uint8Array[];
@@ -269,17 +269,17 @@ export class Appends {
     };
   }
 
-  #identity(request: { number?: number; lowest?: number }): Identity | null {
-    const { number, lowest = number } = request;
-    if (number === undefined || lowest === undefined) return null;
-    // All results from the lowest number on are kept.
-    if (number - lowest >= CLIENT_NUMBERS_MAX) {
-      throw new OverloadedError(
-        `number ${number} lies ${CLIENT_NUMBERS_MAX} or more above ${lowest}, whose answer is still awaited; wait for that`,
-      );
-    }
-    return { clientId: this.#clientId, number, lowest };
+  #identity({ number, lowest }: Numbered): Identity | null {
+    return number === undefined
+      ? null
+      : { clientId: this.#clientId, number, lowest: lowest ?? number };
   }
+}
+
+/** A request with its client's number for it. */
+interface Numbered {
+  readonly number?: number;
+  readonly lowest?: number;
 }
 
 interface Prepared {
@@ -318,4 +318,11 @@ function bytesOf(events: readonly PreparedEvent[]): number {
 /** @throws InvalidIdError when `id` cannot name anything */
 export function checkId(kind: IdKind, id: string): void {
   if (!isId(kind, id)) throw new InvalidIdError(describeIdProblem(kind, id));
+}
+
+/** @throws OverloadedError when the results of too many calls would have to be kept */
+function checkNumber({ number = 0, lowest = number }: Numbered): void {
+  if (number - lowest < CLIENT_RESULTS_MAX) return;
+  const problem = `call ${number} is too far above call ${lowest}, which is still awaited`;
+  throw new OverloadedError(`${problem}: at most ${CLIENT_RESULTS_MAX} results are kept`);
 }

@@ -17,7 +17,6 @@ import {
 import { FrameDecoder } from '../../shared/frame-codec.js';
 import { Silence } from '../../shared/heartbeat.js';
 import {
-  BATCH_EVENTS_MAX,
   CLOSE_LINGER_MS,
   CONNECTION_BYTES_MAX,
   CONNECTION_CALLS_MAX,
@@ -26,20 +25,17 @@ import {
   FRAME_ITEMS_MAX,
   HELLO_TIMEOUT_MS,
 } from '../../shared/limits.js';
-import {
-  type Notice,
-  PROTOCOL_VERSION,
-  type Welcome,
-  type WireError,
-} from '../../shared/protocol.js';
+import { type Notice, PROTOCOL_VERSION, type WireError } from '../../shared/protocol.js';
 import { AnswerWriter } from './answer-writer.js';
 import { WireRefusal } from './append-answers.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
+import { Gathering, type GatheringRoom } from './gathering.js';
 import { ClientGone, Outbox } from './outbox.js';
 import { checkHello, checkNotice, checkRequest, isRequestType } from './request-schemas.js';
 import { Router } from './router.js';
 import { type SubscriptionCounts, Subscriptions } from './subscriptions.js';
+import { welcomeOf } from './welcome.js';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -48,6 +44,8 @@ export interface ConnectionOptions {
   readonly context: ServerContext;
   /** Request bytes in flight in the whole daemon. */
   readonly budget: ByteBudget;
+  /** The room for large frames while they come in, in the whole daemon. */
+  readonly gatheringRoom: GatheringRoom;
   readonly onClose: () => void;
   readonly onProblem: (reason: string) => void;
 }
@@ -57,6 +55,7 @@ export class Connection {
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
   readonly #decoder: FrameDecoder;
+  readonly #gathering: Gathering;
   readonly #outbox: Outbox;
   #state: State = 'greeting';
   #router: Router | null = null;
@@ -67,6 +66,7 @@ export class Connection {
   #bytes = 0;
   #idle: (() => void)[] = [];
   readonly #greetingTimer: NodeJS.Timeout;
+  readonly #retry = (): void => this.#read();
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
@@ -78,6 +78,9 @@ export class Connection {
       itemsMax: FRAME_ITEMS_MAX,
       depthMax: FRAME_DEPTH_MAX,
     });
+    this.#gathering = new Gathering(options.gatheringRoom, this.#retry, () =>
+      this.#drop('a frame did not come whole, and others wait for its room'),
+    );
     this.#greetingTimer = setTimeout(
       () => this.#drop('it did not say hello in time'),
       HELLO_TIMEOUT_MS,
@@ -156,9 +159,11 @@ export class Connection {
       const next = this.#decoder.next();
       if (next.kind === 'broken') return this.#drop(next.reason);
       if (next.kind === 'incomplete') {
-        this.#socket.resume();
+        if (this.#gathering.mayGoOn(this.#decoder.awaitedBytes)) this.#socket.resume();
+        else this.#socket.pause();
         return;
       }
+      this.#gathering.end();
       budget.take(next.bytes);
       this.#bytes += next.bytes;
       this.#message(next.message, next.bytes);
@@ -175,7 +180,7 @@ export class Connection {
   #hasWindow(): boolean {
     if (this.#outbox.isFull) return false;
     if (this.#calls >= CONNECTION_CALLS_MAX || this.#bytes >= CONNECTION_BYTES_MAX) return false;
-    return this.#options.budget.hasRoom(() => this.#read());
+    return this.#options.budget.hasRoom(this.#retry);
   }
 
   #message(message: Readonly<Record<string, unknown>>, bytes: number): void {
@@ -262,22 +267,7 @@ export class Connection {
     retries.touch(clientId, Date.now());
     this.#socket.once('close', () => retries.touch(clientId, Date.now()));
     if (this.#state === 'greeting') this.#state = 'serving';
-    this.#outbox.send({
-      type: 'hello',
-      protocol: PROTOCOL_VERSION,
-      version: context.version,
-      capabilities: ['turns', 'runs', 'subscriptions', 'heartbeats'],
-      epoch: context.epoch,
-      limits: {
-        eventBytesMax: context.limits.eventBytesMax,
-        batchBytesMax: context.limits.batchBytesMax,
-        batchEventsMax: BATCH_EVENTS_MAX,
-        frameBytesMax: context.limits.frameBytesMax,
-        callsInFlightMax: CONNECTION_CALLS_MAX,
-        bytesInFlightMax: CONNECTION_BYTES_MAX,
-      },
-      known: retries.knows(clientId),
-    } satisfies Welcome);
+    this.#outbox.send(welcomeOf(context, clientId));
   }
 
   /** A message that is no request of this protocol: answered if it can be, else the end. */
@@ -316,6 +306,7 @@ export class Connection {
   #leave(): void {
     this.#outbox.flush();
     this.#state = 'closed';
+    this.#gathering.end();
     const socket = this.#socket;
     socket.pause();
     socket.destroySoon();
@@ -327,6 +318,7 @@ export class Connection {
     clearTimeout(this.#greetingTimer);
     clearInterval(this.#heartbeatTimer);
     this.#state = 'closed';
+    this.#gathering.end();
     this.#subscriptions.close();
     this.#options.onClose();
   }

@@ -10,6 +10,7 @@ import { CONNECTIONS_MAX, DAEMON_BYTES_MAX, LISTEN_BACKLOG } from '../../shared/
 import { ByteBudget } from './byte-budget.js';
 import { Connection } from './connection.js';
 import type { ServerContext } from './context.js';
+import { GatheringRoom } from './gathering.js';
 import type { SubscriptionCounts } from './subscriptions.js';
 
 export interface ListenerOptions {
@@ -25,6 +26,7 @@ export class Listener {
   readonly #server: Server;
   readonly #connections: Set<Connection> = new Set();
   readonly #budget: ByteBudget = new ByteBudget(DAEMON_BYTES_MAX);
+  readonly #gatheringRoom: GatheringRoom = new GatheringRoom();
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -86,6 +88,7 @@ export class Listener {
     const connection = new Connection(socket, {
       context: this.#options.context,
       budget: this.#budget,
+      gatheringRoom: this.#gatheringRoom,
       onClose: () => this.#connections.delete(connection),
       onProblem: this.#options.onProblem,
     });

@@ -88,7 +88,7 @@ export function boundedText(text: Uint8Array, eventBytesMax: number): Uint8Array
   return escaped;
 }
 
-type TurnParts = Omit<PreparedTurn, 'journal' | 'stream' | 'fileName'>;
+type TurnParts = Omit<PreparedTurn, 'journal' | 'stream' | 'fileName' | 'bytesMax'>;
 
 /** A turn's text, checked. */
 export function prepareTurn(

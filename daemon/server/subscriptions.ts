@@ -4,7 +4,7 @@
  * @module
  */
 import { InvalidArgumentError, OverloadedError } from '../../shared/errors.js';
-import { SUBSCRIPTIONS_MAX } from '../../shared/limits.js';
+import { FILTERS_LENGTH_MAX, SUBSCRIPTIONS_MAX } from '../../shared/limits.js';
 import type { RequestOf } from '../../shared/protocol.js';
 import type { StreamName } from '../storage/layout.js';
 import type { KindFilter } from '../streams/queries.js';
@@ -104,31 +104,45 @@ export class Subscriptions {
 
   async #begin(number: number, subscription: Subscription, answer: AnswerWriter): Promise<void> {
     this.#open.set(number, subscription);
-    this.#context.store.hub.subscriptions += 1;
     await subscription.open();
     answer.end();
     subscription.begin();
   }
 
-  #subscriber({
-    subscription: number,
-    credit,
-  }: {
-    readonly subscription: number;
-    readonly credit: number;
-  }): Subscriber {
+  /** Takes what a subscription needs, and gives it back when it is over. */
+  #subscriber(request: SubscribeRequest): Subscriber {
     const { hub } = this.#context.store;
+    const { subscription: number, credit } = request;
     if (this.#open.has(number)) {
       throw new InvalidArgumentError('subscription', `subscription ${number} is open already`);
     }
     if (hub.subscriptions >= SUBSCRIPTIONS_MAX) {
       throw new OverloadedError(`the daemon has ${SUBSCRIPTIONS_MAX} subscriptions already`);
     }
+    const length = filterLength(request);
+    if (hub.filtersLength + length > FILTERS_LENGTH_MAX) {
+      throw new OverloadedError(
+        `the filters of all subscriptions may have ${FILTERS_LENGTH_MAX} characters, ${length} more are too many`,
+      );
+    }
+    hub.subscriptions += 1;
+    hub.filtersLength += length;
     const onEnd = (): void => {
-      if (this.#open.delete(number)) hub.subscriptions -= 1;
+      if (!this.#open.delete(number)) return;
+      hub.subscriptions -= 1;
+      hub.filtersLength -= length;
     };
     return { number, credit, sink: this.#sink, onEnd };
   }
+}
+
+/** What is of interest here of any of the three requests. */
+type SubscribeRequest = Pick<RequestOf<'turns.subscribe'>, 'subscription' | 'credit'> &
+  Pick<RequestOf<'runs.subscribe'>, 'taskId' | 'categories' | 'eventTypes'>;
+
+/** The characters that the daemon keeps of a request's filter. */
+function filterLength({ taskId = '', categories = [], eventTypes = [] }: SubscribeRequest): number {
+  return [taskId, ...categories, ...eventTypes].reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Which rows a subscription to a thread asks for; undefined for all. */

@@ -19,7 +19,7 @@ import {
 import { dirname } from 'node:path';
 import { during } from '../workers/failure.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC } = constants;
 const ZEROS = Buffer.alloc(256 * 1024);
 
 /** Modes of what eventlogd creates. */
@@ -103,11 +103,16 @@ export function makeFolder(path: string, mode: number): boolean {
   return during('open', path, () => mkdirSync(path, { recursive: true, mode })) !== undefined;
 }
 
-/** Opens a file that must not be a link. */
+/** Opens a file that must not be a link, nor a pipe, whose opening waits for its other end. */
 export function openFile(path: string, access: 'read' | 'write' | 'create', mode = 0o600): number {
   const flags =
     access === 'read' ? O_RDONLY : access === 'write' ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
-  return during('open', path, () => openSync(path, flags | O_NOFOLLOW, mode));
+  return during('open', path, () => {
+    const fd = openSync(path, flags | O_NOFOLLOW | O_NONBLOCK, mode);
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
+    throw new Error('it is no regular file');
+  });
 }
 
 export function sizeOf(fd: number): number {

@@ -14,6 +14,8 @@ import type { FileMark } from './log-records.js';
 const LF = 0x0a;
 const CHUNK_BYTES = 4 * 1024 * 1024;
 const ROWS_START = 64;
+/** How far the rest of a line is looked at that had no LF. */
+const LINE_REST_BYTES = 1024;
 
 /** A malformed line of a file. */
 export interface ScannedDamage {
@@ -258,15 +260,28 @@ export function isBlank(line: Uint8Array): boolean {
   return true;
 }
 
-/** Whether a file still has, up to a mark's length, the last line that the mark knows. */
+/**
+ * Whether a file still has, up to a mark's length, the last line that the mark knows, and nothing
+ * was added to that line where it had no LF.
+ */
 export function matchesMark(fd: number, mark: FileMark): boolean {
-  if (fstatSync(fd).size < mark.length) return false;
+  const { size } = fstatSync(fd);
+  if (size < mark.length) return false;
   if (mark.lastLineLength === 0) return true;
   const bytes = Buffer.allocUnsafe(mark.lastLineLength);
   const read = readSync(fd, bytes, 0, bytes.length, mark.length - bytes.length);
   if (read !== bytes.length) return false;
-  const lineEnd = bytes.at(-1) === LF ? bytes.length - 1 : bytes.length;
-  return crc32(bytes.subarray(0, lineEnd)) === mark.lastLineChecksum;
+  const isEnded = bytes.at(-1) === LF;
+  const line = isEnded ? bytes.subarray(0, -1) : bytes;
+  if (crc32(line) !== mark.lastLineChecksum) return false;
+  return isEnded || endsHere(fd, mark.length, size);
+}
+
+/** Whether only white space follows in the line that goes on at an offset. */
+function endsHere(fd: number, offset: number, size: number): boolean {
+  const rest = readRange(fd, offset, Math.min(size, offset + LINE_REST_BYTES));
+  const lf = rest.indexOf(LF);
+  return isBlank(lf === -1 ? rest : rest.subarray(0, lf));
 }
 
 /** A malformed line as it is reported. */

@@ -118,8 +118,13 @@ export function parseRunCreatedAt(value: unknown): number {
   return Math.floor(milliseconds) * 1000 + Number(below ?? 0);
 }
 
+/** A seq above this leaves too few for what follows: it counts as none. */
+const SEQ_MAX = 2 ** 52;
+
 function usableSeq(value: unknown): number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : -1;
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= SEQ_MAX
+    ? (value as number)
+    : -1;
 }
 
 function finite(value: unknown): number {

@@ -24,7 +24,7 @@ import type { Modes } from '../storage/disk.js';
 import type { JournalFile } from './journal-file.js';
 
 const open = promisify(openCallback);
-const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 
 /** The descriptors of all journal files. */
 export class FileTable {
@@ -213,7 +213,7 @@ export class FileTable {
     if (this.#reading < this.openingMax) this.#reading += 1;
     else await new Promise<void>((resolve) => this.#readersWaiting.push(resolve));
     try {
-      const fd = await open(file.path, O_RDONLY | O_NOFOLLOW);
+      const fd = await open(file.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       try {
         refuseOther(file, fd);
         return await step(fd);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { readdirSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { journalFileName, runOfFile } from '../storage/layout.js';
 import { type ChangeAction, classifyFile } from '../watch/change-table.js';
 import type { JournalFile } from './journal-file.js';
@@ -23,22 +23,36 @@ export interface Look {
   readonly grown: readonly { readonly file: JournalFile; readonly size: number }[];
 }
 
-/**
- * Looks at the files of a ready stream.
- *
- * @param file a file that is looked at in any case
- */
-export function lookAt(stream: Stream, file?: JournalFile): Look {
+/** Looks at the files of a ready stream: the newest, and those that were seen to change. */
+export function lookAt(stream: Stream): Look {
+  try {
+    return compare(stream);
+  } catch {
+    // What cannot be looked at, such as a file below what is no folder: who reads it says why.
+    return { action: 'reload', grown: [] };
+  }
+}
+
+function compare(stream: Stream): Look {
   if (stream.name.journal === 'runs') meetNewRuns(stream);
   else if (stream.files.length === 0) stream.fileNamed(journalFileName(stream.name.id));
   const files = new Set(stream.files.slice(-FILES_CHECKED_MAX));
-  if (file !== undefined) files.add(file);
+  for (const name of stream.suspects) {
+    const file = stream.file(name);
+    if (file === undefined) stream.suspects.delete(name);
+    else files.add(file);
+  }
   const grown: { file: JournalFile; size: number }[] = [];
   let action: ChangeAction = 'none';
+  stream.isSuspect = false;
   for (const one of files) {
-    const found = statSync(one.path, { throwIfNoEntry: false });
+    // A link is no journal file, whatever it leads to: nobody opens it.
+    const found = lstatSync(one.path, { throwIfNoEntry: false });
     const isFile = found?.isFile() === true;
     const row = classifyFile(one, isFile ? found : null);
+    if (row.action === 'none' && !one.writing) stream.suspects.delete(one.name);
+    // It is looked at once more when it is written.
+    if (one.writing && stream.suspects.has(one.name)) stream.isSuspect = true;
     // What is being written is on the move, but it only grows.
     if (row.action === 'reload' && !one.writing) action = 'reload';
     if (row.action !== 'adopt') continue;

@@ -58,22 +58,18 @@ export class Growth {
     return stream.passes + (this.#passes.has(stream) ? 2 : 1);
   }
 
-  /**
-   * Takes in all that is there now; an adoption that began before may have missed some of it.
-   *
-   * @param file a file that is looked at in any case
-   */
-  adopt(stream: Stream, file?: JournalFile): Promise<void> {
+  /** Takes in all that is there now; an adoption that began before may have missed some of it. */
+  adopt(stream: Stream): Promise<void> {
     const pass = this.#passes.get(stream);
-    if (pass === undefined) return this.#start(stream, file);
-    pass.next ??= pass.running.then(() => this.#start(stream, file));
+    if (pass === undefined) return this.#start(stream);
+    pass.next ??= pass.running.then(() => this.#start(stream));
     return pass.next;
   }
 
-  #start(stream: Stream, file?: JournalFile): Promise<void> {
+  #start(stream: Stream): Promise<void> {
     const { hold, release, onPass, onReport } = this.#options;
     hold(stream);
-    const running = this.#run(stream, file)
+    const running = this.#run(stream)
       .catch((error: unknown) => {
         // What cannot be taken in now stays in its file, and is met again with the next look.
         if (!(error instanceof EventLogError)) throw error;
@@ -92,9 +88,9 @@ export class Growth {
     return running;
   }
 
-  async #run(stream: Stream, file?: JournalFile): Promise<void> {
+  async #run(stream: Stream): Promise<void> {
     if (!isOpenForAdoption(stream)) return;
-    const { action, grown } = lookAt(stream, file);
+    const { action, grown } = lookAt(stream);
     // What a stream that does not exist begins with is no growth of it.
     const isTooMuch = grown.length > ADOPTION_FILES_MAX || stream.generation === 0;
     if (action === 'reload' || (grown.length > 0 && isTooMuch)) return this.#options.reload(stream);
@@ -113,8 +109,8 @@ export class Growth {
   ): Promise<Adoption | 'more'> {
     const { commitBytesMax } = this.#options;
     const files = grown
-      .map(({ file, size }) => ({ file, from: file.mark.length, lines: file.mark.lines, to: size }))
-      .filter(({ from, to }) => from < to)
+      .map(({ file, size }) => ({ file, mark: file.mark, to: size }))
+      .filter(({ mark, to }) => mark.length < to)
       .sort((a, b) => byCodeUnit(a.file.name, b.file.name));
     if (files.length === 0) return 'adopted';
     const room = commitBytesMax / 2;
@@ -123,7 +119,7 @@ export class Growth {
       task: {
         journal: stream.name.journal,
         folder: stream.folder,
-        parts: files.map(({ file, ...part }) => ({ name: file.name, ...part })),
+        parts: files.map(({ mark, to }) => ({ mark, to })),
         bytesMax: Math.ceil(Math.min(ADOPTION_BYTES_MAX, room) / files.length),
         eventsMax: Math.ceil(
           Math.min(BATCH_EVENTS_MAX, room / EVENT_OVERHEAD_BYTES) / files.length,
@@ -131,8 +127,8 @@ export class Growth {
       },
     });
     if (result.kind !== 'tails') throw new Error('the scan lane answered another task');
-    // A file that cannot be read, or is another one by now, is no growth.
-    if (!result.result.ok) return 'reload';
+    // A file that cannot be read, or was written anew, is no growth.
+    if (!result.result.ok || result.result.value === null) return 'reload';
     const tails = result.result.value.map((tail, at): FileTail & Tail => ({
       ...tail,
       file: (files[at] as { readonly file: JournalFile }).file,

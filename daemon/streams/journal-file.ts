@@ -38,6 +38,9 @@ export interface AccountedPart {
   readonly scannedTo: number;
 }
 
+/** What no file is. */
+const NO_FILE: FileIdentity = { dev: -1, ino: -1 };
+
 /** A journal file of an open stream. */
 export class JournalFile {
   readonly name: string;
@@ -90,6 +93,11 @@ export class JournalFile {
   /** Whether what is written at its end follows on what is accounted for. */
   get isAccounted(): boolean {
     return this.scanned === this.size && this.own.length === 0;
+  }
+
+  /** It is no longer the file that is known, whatever its size: it will be met as another one. */
+  distrust(): void {
+    this.identity = NO_FILE;
   }
 
   /** Takes in lines of ours that were written at the end of what is accounted for. */

@@ -13,6 +13,9 @@ import type { JournalFile } from './journal-file.js';
 import type { Row } from './stream-index.js';
 
 const read = promisify(readCallback);
+const LF = 0x0a;
+/** What may be added to a last line without an LF, and change nothing of it. */
+const BLANK: ReadonlySet<number> = new Set([0x20, 0x09, 0x0d]);
 
 /** A row with its line. */
 export interface RowLine {
@@ -85,7 +88,7 @@ function* pieces(files: readonly JournalFile[], rows: Iterable<Row>): Generator<
 
 async function readPiece(table: FileTable, piece: Piece): Promise<readonly RowLine[]> {
   const { file, from, to, rows } = piece;
-  const bytes = fromMemory(file, from, to) ?? (await fromDisk(table, file, { from, to }));
+  const bytes = fromMemory(file, from, to) ?? (await fromDisk(table, piece));
   return rows.map((row) => {
     const start = row.offset - from;
     return { row, line: bytes.subarray(start, start + row.length) };
@@ -99,23 +102,14 @@ function fromMemory(file: JournalFile, from: number, to: number): Buffer | null 
   return Buffer.from(behind.bytes.subarray(from - behind.at, to - behind.at));
 }
 
-async function fromDisk(
-  table: FileTable,
-  file: JournalFile,
-  range: { readonly from: number; readonly to: number },
-): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(range.to - range.from);
+async function fromDisk(table: FileTable, { file, rows, from, to }: Piece): Promise<Buffer> {
+  // With what ends the last line, where there is something.
+  const bytes = Buffer.allocUnsafe(to + 1 - from);
   let filled = 0;
   try {
     await table.reading(file, async (fd) => {
       while (filled < bytes.length) {
-        const { bytesRead } = await read(
-          fd,
-          bytes,
-          filled,
-          bytes.length - filled,
-          range.from + filled,
-        );
+        const { bytesRead } = await read(fd, bytes, filled, bytes.length - filled, from + filled);
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
@@ -123,8 +117,17 @@ async function fromDisk(
   } catch (error) {
     throw changedWhileRead(file, (error as Error).message);
   }
-  if (filled < bytes.length) throw changedWhileRead(file, 'the file is shorter than it was');
-  return bytes;
+  if (filled < to - from) throw changedWhileRead(file, 'the file is shorter than it was');
+  const found = bytes.subarray(0, filled);
+  if (rows.every(({ offset, length }) => isLineEnd(found[offset + length - from]))) return found;
+  // Somebody wrote other lines over these: it is read anew before the next read.
+  file.distrust();
+  throw changedWhileRead(file, 'other lines are where its lines were');
+}
+
+/** Whether a line may end before this byte, or where there is none. */
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === undefined || byte === LF || BLANK.has(byte);
 }
 
 function changedWhileRead(file: JournalFile, why: string): StorageFailedError {

@@ -11,7 +11,7 @@ import type { Catalog } from '../storage/catalog.js';
 import type { CatalogEntry } from '../storage/catalog-format.js';
 import { runOfFile } from '../storage/layout.js';
 import type { Hub } from '../subscriptions/hub.js';
-import type { Failure } from '../workers/failure.js';
+import { type Failure, failureOf } from '../workers/failure.js';
 import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
 import type { FileTable } from './file-table.js';
 import type { LoadedStream } from './load.js';
@@ -67,7 +67,12 @@ export class Loader {
     const known = stream.unmarkedLines();
     const { name, folder } = stream;
     const { scanLane, sessionFiles } = this.#options;
-    const fileNames = name.journal === 'turns' ? await sessionFiles.of(name.id) : null;
+    const fileNames =
+      name.journal === 'turns'
+        ? await sessionFiles.of(name.id).catch((error: unknown) => {
+            throw this.#readFailure(failureOf(error, 'read', folder));
+          })
+        : null;
     const result = await scanLane.run({
       kind: 'load',
       task: { name, folder, fileNames, entry, known },

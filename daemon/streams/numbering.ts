@@ -90,7 +90,9 @@ export class Numbering {
     const fresh: NewRow[] = [];
     for (const [file, { name, scan, knownLength }] of files.entries()) {
       const column = seqs[file] as Float64Array;
-      const nextInRange = rangeReader(this.#knownRanges.get(name) ?? []);
+      const ranges = this.#knownRanges.get(name) ?? [];
+      const nextInRange = rangeReader(ranges);
+      let unnumbered = ranges.reduce((sum, { count }) => sum + count, 0);
       for (let row = 0; row < column.length; row += 1) {
         const offset = scan.rows.offsets[row] as number;
         const own = column[row] as number;
@@ -107,7 +109,11 @@ export class Numbering {
           fresh.push({ file, row, seq: own, createdAt: scan.rows.createdAts[row] as number });
         } else if (!(own >= 0)) {
           column[row] = this.#journal === 'runs' ? 0 : nextInRange(offset);
+          unnumbered -= 1;
         }
+      }
+      if (this.#journal === 'turns' && unnumbered !== 0) {
+        this.#clash ??= `${name} no longer has all the lines that were numbered in it`;
       }
     }
     this.#numberFresh(fresh, files, seqs);

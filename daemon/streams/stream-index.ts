@@ -76,7 +76,10 @@ export class StreamIndex {
 
   /** Memory that the index takes, in bytes. */
   get bytes(): number {
-    return this.#chunks.length * CHUNK_ROWS * ROW_BYTES + this.#kinds.length * KIND_BYTES;
+    // Only the first chunk may be a small one.
+    const first = this.#chunks[0]?.seqs.length ?? 0;
+    const rows = first + Math.max(0, this.#chunks.length - 1) * CHUNK_ROWS;
+    return rows * ROW_BYTES + this.#kinds.length * KIND_BYTES;
   }
 
   /** The kinds of rows, each with the count and bounds of its rows. */

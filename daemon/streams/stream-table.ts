@@ -5,6 +5,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache';
+import { StorageFailedError } from '../../shared/errors.js';
 import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
@@ -20,12 +21,12 @@ import {
 } from '../storage/layout.js';
 import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import type { Failure } from '../workers/failure.js';
+import { FileOpener } from './file-opener.js';
 import { lookAt } from './freshness.js';
 import { Growth, isOpenForAdoption } from './growth.js';
 import type { JournalFile } from './journal-file.js';
 import { readLine } from './line-reader.js';
 import { Loader, type LoaderOptions } from './loader.js';
-import { openFailure } from './open-failure.js';
 import { Stream } from './stream.js';
 import type { StreamIndex } from './stream-index.js';
 
@@ -48,10 +49,10 @@ export class StreamTable implements StreamSource {
   readonly #waiting: Map<Stream, (() => void)[]> = new Map();
   /** Streams whose catalog entry is older than they are. */
   readonly #changed: Set<Stream> = new Set();
-  readonly #opening: Set<string> = new Set();
   #committer: Committer | null = null;
   readonly #loader: Loader;
   readonly #growth: Growth;
+  readonly #opener: FileOpener;
 
   constructor(options: StreamTableOptions) {
     this.#options = options;
@@ -67,6 +68,12 @@ export class StreamTable implements StreamSource {
       release: (stream) => this.release(stream),
       reload: (stream) => this.reload(stream),
       onPass: () => this.#committer?.kick(),
+    });
+    this.#opener = new FileOpener({
+      ...options,
+      release: (stream) => this.release(stream),
+      reload: (stream) => this.reload(stream),
+      onDone: () => this.#committer?.kick(),
     });
     this.#idle = new LRUCache<string, Stream>({
       max: OPEN_STREAMS_MAX,
@@ -86,10 +93,6 @@ export class StreamTable implements StreamSource {
   /** The fsyncs that made foreign content durable, and how often streams were read, and read anew. */
   get counts(): Loader['counts'] {
     return this.#loader.counts;
-  }
-
-  get openStreams(): number {
-    return this.#active.size + this.#idle.size;
   }
 
   /** The stream if it is open, without touching it. */
@@ -163,12 +166,18 @@ export class StreamTable implements StreamSource {
     return number;
   }
 
-  /** A file of an open stream may have been changed by another program. */
-  suspect(stream: Stream, file?: JournalFile): void {
+  /** These files of an open stream, or its folder, may have been changed by another program. */
+  suspect(stream: Stream, files: readonly JournalFile[]): void {
+    stream.suspect(files);
     if (stream.state.kind === 'failed') this.#load(stream);
-    if (!isOpenForAdoption(stream)) return;
-    const { action } = lookAt(stream, file);
-    if (action === 'adopt') void this.#growth.adopt(stream, file);
+    this.#lookAgain(stream);
+  }
+
+  /** Looks at a stream that was seen to change, as soon as it can be looked at. */
+  #lookAgain(stream: Stream): void {
+    if (!stream.isSuspect || !isOpenForAdoption(stream)) return;
+    const { action } = lookAt(stream);
+    if (action === 'adopt') void this.#growth.adopt(stream);
     else if (action === 'reload') this.reload(stream);
   }
 
@@ -242,30 +251,7 @@ export class StreamTable implements StreamSource {
   }
 
   prepareFile(stream: Stream, fileName: string): void {
-    const file = stream.fileNamed(fileName);
-    if (this.#opening.has(file.path)) return;
-    // The others have their turn when one of these is open: more would only close one another.
-    if (this.#opening.size >= this.#options.files.openingMax) return;
-    this.#opening.add(file.path);
-    stream.pins += 1;
-    this.#open(stream, fileName)
-      .catch((error: unknown) => {
-        // A file that was there, and is not: another program removed it.
-        if (file.identity !== null && (error as NodeJS.ErrnoException).code === 'ENOENT')
-          this.reload(stream);
-        else file.openError = openFailure(file.path, error);
-      })
-      .finally(() => {
-        this.#opening.delete(file.path);
-        this.release(stream);
-        this.#committer?.kick();
-      });
-  }
-
-  async #open(stream: Stream, fileName: string): Promise<void> {
-    const { files, dirtyFilesMax, checkpoint } = this.#options;
-    if (files.dirty.size >= dirtyFilesMax) await checkpoint();
-    await files.openForAppend(stream.fileNamed(fileName), stream.folders);
+    this.#opener.open(stream, stream.fileNamed(fileName));
   }
 
   reload(stream: Stream): void {
@@ -284,6 +270,7 @@ export class StreamTable implements StreamSource {
 
   landed(stream: Stream): void {
     stream.inFlight = false;
+    this.#lookAgain(stream);
     if (!stream.reloadsNext) return;
     stream.reloadsNext = false;
     this.reload(stream);
@@ -299,7 +286,12 @@ export class StreamTable implements StreamSource {
     const moves = { ...paths, folder: stream.folder, fileNames: moved, rewrites, runId, emptied };
     const result = await commitLane.run({ kind: 'trash', moves });
     if (result.kind !== 'trash') throw new Error('the commit lane answered another task');
-    if (result.failure !== null) return { ...result.failure, phase: 'sync' };
+    if (result.failure !== null) {
+      const { path, message } = result.failure;
+      const why = `${path}: ${message}; the daemon stops and recovers, ask again after its restart`;
+      this.#cannotServe(stream, new StorageFailedError(why, 'not-committed'));
+      return { ...result.failure, phase: 'sync' };
+    }
     this.counts.directorySyncs += result.directorySyncs;
     for (const name of [...moved, ...rewrites]) {
       const file = stream.fileNamed(name);
@@ -330,7 +322,7 @@ export class StreamTable implements StreamSource {
       .load(stream)
       .then(
         () => this.#becomeReady(stream),
-        (error: unknown) => this.#loadFailed(stream, error),
+        (error: unknown) => this.#cannotServe(stream, error),
       )
       .finally(() => this.release(stream));
   }
@@ -340,7 +332,7 @@ export class StreamTable implements StreamSource {
     this.wake(stream);
   }
 
-  #loadFailed(stream: Stream, error: unknown): void {
+  #cannotServe(stream: Stream, error: unknown): void {
     // Those that wait are told; the next call tries again.
     stream.state = { kind: 'failed', error: error as Error };
     this.wake(stream);
@@ -351,6 +343,7 @@ export class StreamTable implements StreamSource {
     const waiting = this.#waiting.get(stream) ?? [];
     this.#waiting.delete(stream);
     for (const resolve of waiting) resolve();
+    this.#lookAgain(stream);
     this.#committer?.kick();
   }
 

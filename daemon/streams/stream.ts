@@ -21,6 +21,9 @@ import type { Tail } from './tail.js';
 import { TurnStates } from './turn-states.js';
 
 const LF = 0x0a;
+/** What a stream takes besides its index and turns, and each of its files: measured, 10,000 short ones. */
+const STREAM_BYTES = 6_000;
+const FILE_BYTES = 500;
 
 /** What a stream is doing. Only `ready` takes appends and reads. */
 export type StreamState =
@@ -66,6 +69,10 @@ export class Stream {
   damage: readonly Damage[] = [];
   readonly files: JournalFile[] = [];
   readonly #filesByName: Map<string, JournalFile> = new Map();
+  /** Files that were seen to change, by name: each is looked at until it is as it is known. */
+  readonly suspects: Set<string> = new Set();
+  /** Whether a change was seen while the stream could not be looked at. */
+  isSuspect = false;
   /** When the stream's folder last changed, as far as was looked, in milliseconds. */
   folderChangedMs = 0;
   /** Whether a batch with events of the stream is on its way: what is read meanwhile lacks them. */
@@ -91,7 +98,7 @@ export class Stream {
 
   /** Memory that the stream takes, roughly, in bytes. */
   get bytes(): number {
-    return 1_000 + this.index.bytes + this.turns.bytes + this.files.length * 500;
+    return STREAM_BYTES + this.index.bytes + this.turns.bytes + this.files.length * FILE_BYTES;
   }
 
   file(name: string): JournalFile | undefined {
@@ -106,6 +113,12 @@ export class Stream {
     this.files.push(file);
     this.#filesByName.set(name, file);
     return file;
+  }
+
+  /** These files, or the folder, were seen to change. */
+  suspect(files: readonly JournalFile[]): void {
+    for (const { name } of files) this.suspects.add(name);
+    this.isSuspect = true;
   }
 
   /** Takes over what was read from the files. */

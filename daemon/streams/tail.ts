@@ -7,16 +7,15 @@ import { fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Journal } from '../../shared/events.js';
 import { closeFile, openFile } from '../storage/disk.js';
-import { type FileScan, readRange, scanFile } from '../storage/file-scan.js';
+import { type FileScan, matchesMark, readRange, scanFile } from '../storage/file-scan.js';
+import type { FileMark } from '../storage/log-records.js';
 import type { FileIdentity } from '../watch/change-table.js';
 import { during } from '../workers/failure.js';
 
 /** The part of a file that is to be read. */
 interface TailPart {
-  readonly name: string;
-  /** A line's start, and the number of LFs before it. */
-  readonly from: number;
-  readonly lines: number;
+  /** What is accounted for of the file: it is read from there on. */
+  readonly mark: FileMark;
   readonly to: number;
 }
 
@@ -43,21 +42,30 @@ export interface Tail {
   readonly more: boolean;
 }
 
-/** Reads the parts, each from its start as far as it may go. */
-export function readTails(task: TailTask): Tail[] {
-  return task.parts.map((part) => {
-    const path = join(task.folder, part.name);
+/**
+ * Reads the parts, each from its start as far as it may go.
+ *
+ * @returns null where a file no longer has what is accounted for: it was written anew, not added to
+ */
+export function readTails(task: TailTask): Tail[] | null {
+  const tails: Tail[] = [];
+  for (const part of task.parts) {
+    const path = join(task.folder, part.mark.name);
     const fd = openFile(path, 'read');
     try {
-      return during('read', path, () => readTail(fd, part, task));
+      const tail = during('read', path, () => readTail(fd, part, task));
+      if (tail === null) return null;
+      tails.push(tail);
     } finally {
       closeFile(fd);
     }
-  });
+  }
+  return tails;
 }
 
-function readTail(fd: number, part: TailPart, task: TailTask): Tail {
-  const { name, from, lines, to } = part;
+function readTail(fd: number, { mark, to }: TailPart, task: TailTask): Tail | null {
+  if (!matchesMark(fd, mark)) return null;
+  const { name, length: from, lines } = mark;
   const { dev, ino } = fstatSync(fd);
   const { journal, eventsMax } = task;
   for (let bytesMax = task.bytesMax; ; bytesMax *= 2) {

@@ -50,6 +50,8 @@ export class Hub {
   readonly #encoded: WeakMap<SealedEvent, EncodedRow> = new WeakMap();
   /** Subscriptions that are open, of whatever kind. */
   subscriptions = 0;
+  /** The characters of their filters. */
+  filtersLength = 0;
   readonly counts: PushCounts = { encoded: 0, sent: 0 };
 
   /** Adds one who follows a stream, whether it exists or not. */

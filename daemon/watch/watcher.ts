@@ -19,14 +19,16 @@ import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import { classifyFile } from './change-table.js';
 
+/** How often a path is looked at here when its polling begins. */
+const FIRST_LOOKS = 4;
 /** Files that nobody wants any more are polled until there are this many of them. */
 const UNWANTED_MAX = 1_024;
 
 export interface WatcherOptions {
   /** Open streams, the first to be watched first. */
   readonly inUse: () => Iterable<Stream>;
-  /** A file of a stream, or its folder, may have been changed by another program. */
-  readonly suspect: (stream: Stream, file?: JournalFile) => void;
+  /** These files of a stream, or its folder, may have been changed by another program. */
+  readonly suspect: (stream: Stream, files: readonly JournalFile[]) => void;
   readonly pathsMax: number;
   readonly onProblem: (error: unknown) => void;
 }
@@ -47,8 +49,11 @@ export class Watcher {
   #unseen: Set<string> = new Set();
   /** What is polled without it. */
   #polled: ReadonlyMap<string, Stream> = new Map();
-  /** What of it may have changed before it was looked at for the first time. */
-  #unsure: ReadonlySet<string> = new Set();
+  /**
+   * What may have changed before those who poll it had looked at it for the first time, which they
+   * tell nobody: it is looked at here, so many more times.
+   */
+  readonly #unsure: Map<string, number> = new Map();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: WatcherOptions) {
@@ -86,7 +91,7 @@ export class Watcher {
     this.#files = files;
     this.#poll(polled);
     if (this.#given.size > 2 * files.size + UNWANTED_MAX) this.#beginAnew();
-    this.#lookForUnseen();
+    this.#lookAtUnsure();
     const more = [...files.keys()].filter((path) => !this.#given.has(path));
     if (more.length === 0) return;
     for (const path of more) {
@@ -97,28 +102,40 @@ export class Watcher {
     this.#chokidar.add(more);
   }
 
-  /** Files that were gone before chokidar saw them: it forgets those. */
-  #lookForUnseen(): void {
+  #lookAtUnsure(): void {
     for (const path of this.#unseen) {
+      // It may be gone since, and chokidar forgets what it never saw.
       this.#given.delete(path);
-      const watched = this.#files.get(path);
-      if (watched !== undefined) this.#options.suspect(watched.stream, watched.file);
+      this.#unsure.set(path, FIRST_LOOKS);
     }
     this.#unseen.clear();
+    const suspects = new Map<Stream, JournalFile[]>();
+    for (const [path, looks] of this.#unsure) {
+      if (looks > 1) this.#unsure.set(path, looks - 1);
+      else this.#unsure.delete(path);
+      const watched = this.#files.get(path);
+      const stream = watched?.stream ?? this.#polled.get(path);
+      if (stream === undefined) continue;
+      const files = suspects.get(stream) ?? [];
+      suspects.set(stream, files);
+      if (watched !== undefined) files.push(watched.file);
+    }
+    for (const [stream, files] of suspects) this.#options.suspect(stream, files);
   }
 
   #poll(wanted: ReadonlyMap<string, Stream>): void {
     for (const path of this.#polled.keys()) if (!wanted.has(path)) unwatchFile(path);
     const suspect = (path: string): void => {
       const stream = this.#polled.get(path);
-      if (stream !== undefined) this.#options.suspect(stream);
+      if (stream !== undefined) this.#options.suspect(stream, []);
     };
     const options = { interval: WATCH_INTERVAL_MS, persistent: false };
     const more = [...wanted.keys()].filter((path) => !this.#polled.has(path));
-    for (const path of more) watchFile(path, options, () => suspect(path));
+    for (const path of more) {
+      watchFile(path, options, () => suspect(path));
+      this.#unsure.set(path, FIRST_LOOKS);
+    }
     this.#polled = wanted;
-    for (const path of this.#unsure) suspect(path);
-    this.#unsure = new Set(more);
   }
 
   #open(): FSWatcher {
@@ -150,12 +167,12 @@ export class Watcher {
     // It is watched again if it is there again.
     if (event === 'unlink') this.#given.delete(path);
     else this.#given.add(path);
+    if (event === 'add') this.#unsure.set(path, FIRST_LOOKS);
     const watched = this.#files.get(path);
     if (watched === undefined) return;
     const { stream, file } = watched;
     // Our own writes end here.
-    const isKnown =
-      file.writing || (stats !== undefined && classifyFile(file, stats).action === 'none');
-    if (!isKnown) this.#options.suspect(stream, file);
+    const isKnown = stats !== undefined && classifyFile(file, stats).action === 'none';
+    if (!isKnown) this.#options.suspect(stream, [file]);
   }
 }

@@ -30,7 +30,7 @@ export type ScanTask =
 
 export type ScanResult =
   | { readonly kind: 'load'; readonly result: Result<LoadedStream> }
-  | { readonly kind: 'tails'; readonly result: Result<readonly Tail[]> }
+  | { readonly kind: 'tails'; readonly result: Result<readonly Tail[] | null> }
   | { readonly kind: 'positions'; readonly result: Result<PositionScan> }
   | { readonly kind: 'text'; readonly scan: JsonScan }
   | { readonly kind: 'plan-repair'; readonly result: Result<StreamPlan | null> }

@@ -14,7 +14,6 @@ const AGAIN_MS = 500;
 
 /** A program that is started again when it dies. */
 class Kept {
-  #name;
   #args;
   #env;
   #child;
@@ -26,7 +25,7 @@ class Kept {
    * @param {NodeJS.ProcessEnv} env
    */
   constructor(name, args, env) {
-    this.#name = name;
+    this.name = name;
     this.#args = args;
     this.#env = { ...process.env, ...env };
     this.#child = this.#start();
@@ -36,13 +35,19 @@ class Kept {
     return this.#child.pid;
   }
 
-  /** Resolves when it says that it is ready; rejects if it ends before. */
+  /**
+   * Resolves when it says that it is ready; rejects if it ends before.
+   *
+   * @returns {Promise<string>} the first that it wrote
+   */
   async ready() {
     const child = this.#child;
-    await new Promise((resolve, reject) => {
+    const ready = new Promise((resolve, reject) => {
       child.on('message', (message) => message === 'ready' && resolve(message));
-      child.once('exit', (code) => reject(new Error(`${this.#name} ended with ${code}`)));
+      child.once('exit', (code) => reject(new Error(`${this.name} ended with ${code}`)));
     });
+    const [[said]] = await Promise.all([once(outputOf(child), 'data'), ready]);
+    return String(said);
   }
 
   async stop() {
@@ -57,8 +62,9 @@ class Kept {
       env: this.#env,
       // A group of its own: Ctrl-C is for this program, which ends the workers before the daemon.
       detached: true,
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
+    outputOf(child).resume();
     child.once('exit', (code, signal) => void this.#startAgain(signal ?? code));
     return child;
   }
@@ -68,16 +74,22 @@ class Kept {
     if (!this.#isStopping) await sleep(AGAIN_MS);
     if (this.#isStopping) return;
     this.#child = this.#start();
-    console.log(`${this.#name} ended (${end}); it is pid ${this.pid} now`);
+    console.log(`${this.name} ended (${end}); it is pid ${this.pid} now`);
   }
+}
+
+/** @param {import('node:child_process').ChildProcess} child */
+function outputOf(child) {
+  return /** @type {import('node:stream').Readable} */ (child.stdout);
 }
 
 const daemon = new Kept('the daemon', [DAEMON, 'start', '--dir', DIR], {});
 const workers = Array.from({ length: WORKERS }, (_, at) => {
   const number = String(at + 1);
-  const port = String(FIRST_PORT + at);
-  const env = { PORT: port, EVENTLOGD_DIR: DIR, NODE_APP_INSTANCE: number };
-  return { name: `worker ${number}`, port, kept: new Kept(`worker ${number}`, [WORKER], env) };
+  // 0 stands for any port that is free.
+  const port = FIRST_PORT === 0 ? 0 : FIRST_PORT + at;
+  const env = { PORT: String(port), EVENTLOGD_DIR: DIR, NODE_APP_INSTANCE: number };
+  return new Kept(`worker ${number}`, [WORKER], env);
 });
 
 let isStopping = false;
@@ -85,7 +97,7 @@ let isStopping = false;
 async function stop(code) {
   if (isStopping) return;
   isStopping = true;
-  await Promise.all(workers.map(({ kept }) => kept.stop()));
+  await Promise.all(workers.map((worker) => worker.stop()));
   await daemon.stop();
   process.exit(code);
 }
@@ -93,9 +105,9 @@ process.on('SIGINT', () => void stop(0));
 process.on('SIGTERM', () => void stop(0));
 
 try {
-  await Promise.all([daemon, ...workers.map(({ kept }) => kept)].map((kept) => kept.ready()));
+  const [, ...said] = await Promise.all([daemon, ...workers].map((kept) => kept.ready()));
   const addresses = workers.map(
-    ({ name, port, kept }) => `  http://127.0.0.1:${port}   ${name}, pid ${kept.pid}`,
+    ({ name, pid }, at) => `  ${/http:\S+/.exec(said[at] ?? '')?.[0]}   ${name}, pid ${pid}`,
   );
   console.log(`The chat page is at
 
@@ -104,7 +116,7 @@ ${addresses.join('\n')}
 Open two of them side by side, say something in one, and while the answer comes:
 
   kill -9 ${daemon.pid}   the daemon: it comes back, and the answer goes on
-  kill -9 ${workers[0]?.kept.pid}   a worker: what it was answering is marked interrupted
+  kill -9 ${workers[0]?.pid}   a worker: what it was answering is marked interrupted
   npx eventlog --dir ${DIR} tail all   everything that happens, as it happens
 
 Ctrl-C ends everything.`);

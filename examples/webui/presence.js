@@ -2,6 +2,7 @@
 // kernel itself says who has died, however he died, and no worker is taken for another that got
 // its process id later.
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,12 +30,14 @@ export async function announceWorker(workerId) {
  */
 export async function isWorkerThere(workerId) {
   if (typeof workerId !== 'string' || !WORKER_ID.test(workerId)) return false;
-  const socket = createConnection({ path: socketOf(workerId) });
+  const path = socketOf(workerId);
+  const socket = createConnection({ path });
   try {
     await once(socket, 'connect');
     return true;
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code === 'ECONNREFUSED') await rm(path, { force: true });
     // Anything else, such as a full queue, says nothing of its death.
     return code !== 'ENOENT' && code !== 'ECONNREFUSED';
   } finally {

@@ -43,9 +43,9 @@ process.on('disconnect', stop);
 process.on('message', (message) => {
   if (message === 'shutdown') stop();
 });
-process.send?.('ready');
 const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
 console.log(`the chat page is at http://${HOST}:${port}`);
+process.send?.('ready');
 
 lookAfterOpenTurns();
 const looking = setInterval(lookAfterOpenTurns, LOOK_MS);

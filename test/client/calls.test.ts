@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
 import {
   AbortedError,
@@ -12,7 +11,7 @@ import {
   StorageFullError,
   TimeoutError,
 } from '../../client/index.js';
-import { CLIENT_NUMBERS_MAX, CLIENT_QUEUE_CALLS_MAX } from '../../shared/limits.js';
+import { CLIENT_QUEUE_CALLS_MAX } from '../../shared/limits.js';
 import { connected, turn, watch } from '../support/connected.js';
 import { startRawServer } from '../support/raw-server.js';
 
@@ -350,28 +349,6 @@ test('past the window calls wait, past the queue they are refused', async (t) =>
   const again = log.turns.head('s');
   peer.answer(await peer.next(), { head: { generation: 1, seq: 1 } });
   await again;
-});
-
-test('writes wait for one that is not answered before they are too far ahead of it', async (t) => {
-  const { peer, log } = await connected(t, { limits: { callsInFlightMax: 2 } });
-  const stuck = watch(log.turns.append('s', EVENT));
-  const unanswered = await peer.next();
-  for (let number = 2; number <= CLIENT_NUMBERS_MAX; number += 1) {
-    const call = watch(log.turns.append('s', EVENT));
-    peer.ack(await peer.next());
-    await call;
-  }
-  const ahead = watch(log.turns.append('s', EVENT));
-  const read = watch(log.turns.head('s'));
-  await setImmediate();
-  t.deepEqual(peer.waiting, []);
-  peer.ack(unanswered);
-  await stuck;
-  const next = await peer.next();
-  t.like(next, { number: CLIENT_NUMBERS_MAX + 1, lowest: CLIENT_NUMBERS_MAX + 1 });
-  peer.ack(next);
-  peer.answer(await peer.next(), { head: { generation: 1, seq: 1 } });
-  await Promise.all([ahead, read]);
 });
 
 test('the window counts bytes too', async (t) => {

@@ -27,7 +27,11 @@ async function linked(t: ExecutionContext, heartbeatMs: number): Promise<LinkSce
     link = new Link(server.socketPath, { ...HELLO, heartbeatMs }, handlers);
   });
   t.teardown(() => link?.end(new Error('the test is over')));
-  return { peer: await server.accept(), ended, messages };
+  const peer = await server.connection();
+  peer.answersPings = false;
+  await peer.next();
+  peer.welcome();
+  return { peer, ended, messages };
 }
 
 test('a silent daemon is asked once, then given up', async (t) => {

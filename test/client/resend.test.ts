@@ -9,8 +9,11 @@ import {
   StorageFailedError,
   TimeoutError,
 } from '../../client/index.js';
+import { RequestTable } from '../../client/request-table.js';
 import { type DaemonMemory, mayResend, SURELY_REMEMBERED_MS } from '../../client/resend.js';
+import { CLIENT_RESULTS_MAX } from '../../shared/limits.js';
 import { connected, watch } from '../support/connected.js';
+import { LIMITS } from '../support/raw-server.js';
 
 const EVENT = { event: 'submitted' };
 const LONG = SURELY_REMEMBERED_MS;
@@ -248,4 +251,27 @@ test('a daemon of another protocol: what was sent is unknown, what was not is re
   t.is(lost?.outcome, 'unknown');
   const refused = await t.throwsAsync(unsent, { instanceOf: ProtocolVersionError });
   t.is(refused?.outcome, 'not-committed');
+});
+
+test('a write does not go too far ahead of one that is not answered, and goes when that is given up', async (t) => {
+  const table = new RequestTable(LIMITS, () => '');
+  const append = { type: 'turns.append', sessionId: 's', text: Buffer.from('{}') } as const;
+  const aborting = new AbortController();
+  const submit = (signal?: AbortSignal): Promise<unknown> =>
+    watch(table.submit(append, { timeoutMs: undefined, signal }));
+  const stuck = submit(aborting.signal);
+  t.not(table.takeNext(), null);
+  for (let id = 2; id <= CLIENT_RESULTS_MAX; id += 1) {
+    const call = submit();
+    table.takeNext();
+    table.answer({ id, acks: [{ seq: id, generation: 1, position: id }], created: true });
+    await call;
+  }
+  const held = submit();
+  t.is(table.takeNext(), null);
+  aborting.abort();
+  await t.throwsAsync(stuck, { name: 'AbortError' });
+  t.not(table.takeNext(), null);
+  table.answer({ id: CLIENT_RESULTS_MAX + 1, acks: [], created: true });
+  await held;
 });

@@ -75,7 +75,7 @@ const token = (content: unknown): { event: string; content: unknown } => ({
   content,
 });
 
-test('each event is a message: its exact text, the cursor as its id', async (t) => {
+test.serial('each event is a message: its exact text, the cursor as its id', async (t) => {
   const { daemon, log } = await served(t);
   await log.turns.append('s', token('\u2028 "quoted" \n'));
   await log.turns.append('s', token(2n ** 70n));
@@ -98,7 +98,7 @@ test('each event is a message: its exact text, the cursor as its id', async (t) 
   );
 });
 
-test('what the response says of itself, and how long to wait before the next', async (t) => {
+test.serial('what the response says of itself, and how long to wait before the next', async (t) => {
   const { log } = await served(t);
   const raw = await askRaw(t, await serveSession(t, log));
   t.is(raw.response.statusCode, 200);
@@ -108,7 +108,7 @@ test('what the response says of itself, and how long to wait before the next', a
   t.is(raw.text(), 'retry: 1\n\nevent: caught-up\nid: 0-0\ndata: {}\n\n');
 });
 
-test('lines of other programs: without seq, with CR, of equal seq', async (t) => {
+test.serial('lines of other programs: without seq, with CR, of equal seq', async (t) => {
   const { daemon, log } = await served(t);
   const turns = sessionFile(daemon.dir, 's');
   await mkdir(dirname(turns), { recursive: true });
@@ -136,7 +136,7 @@ test('lines of other programs: without seq, with CR, of equal seq', async (t) =>
   );
 });
 
-test('everything: positions as ids, and the exact text within the entry', async (t) => {
+test.serial('everything: positions as ids, and the exact text within the entry', async (t) => {
   const { daemon, log } = await served(t);
   const url = await startHttpServer(t, (request, response) =>
     serveSse(response, log.subscribeAll({ afterPosition: lastEventPosition(request) ?? 0 })),
@@ -155,7 +155,7 @@ test('everything: positions as ids, and the exact text within the entry', async 
   t.deepEqual(await linesOf(sessionFile(daemon.dir, 's')), []);
 });
 
-test('a browser that connects again goes on where it was', async (t) => {
+test.serial('a browser that connects again goes on where it was', async (t) => {
   const { log } = await served(t);
   const responses: { end: () => void }[] = [];
   const asked: (string | undefined)[] = [];
@@ -187,27 +187,30 @@ test('a browser that connects again goes on where it was', async (t) => {
   for (const text of asked.slice(1)) t.is(parseCursor(text ?? '').generation, generation);
 });
 
-test('who follows from now misses nothing, though nothing came before he was cut off', async (t) => {
-  const { log } = await served(t);
-  await log.turns.append('s', token('old'));
-  const url = await startHttpServer(t, (request, response) => {
-    const after = lastEventCursor(request) ?? 'now';
-    return serveSse(response, log.turns.subscribe('s', { after }));
-  });
-  const raw = await askRaw(t, url);
-  await eventually(raw.text, (text) => text.includes('caught-up'));
-  raw.leave();
-  const { generation } = await log.turns.head('s');
-  const id = /^id: (.*)$/m.exec(raw.text())?.[1] ?? '';
-  t.is(id, `${generation}-1`);
-  await log.turns.append('s', token('missed'));
-  const again = await askRaw(t, url, { 'last-event-id': id });
-  await eventually(again.text, (text) => text.includes('caught-up'));
-  t.regex(again.text(), /"content":"missed"/);
-  t.notRegex(again.text(), /"content":"old"/);
-});
+test.serial(
+  'who follows from now misses nothing, though nothing came before he was cut off',
+  async (t) => {
+    const { log } = await served(t);
+    await log.turns.append('s', token('old'));
+    const url = await startHttpServer(t, (request, response) => {
+      const after = lastEventCursor(request) ?? 'now';
+      return serveSse(response, log.turns.subscribe('s', { after }));
+    });
+    const raw = await askRaw(t, url);
+    await eventually(raw.text, (text) => text.includes('caught-up'));
+    raw.leave();
+    const { generation } = await log.turns.head('s');
+    const id = /^id: (.*)$/m.exec(raw.text())?.[1] ?? '';
+    t.is(id, `${generation}-1`);
+    await log.turns.append('s', token('missed'));
+    const again = await askRaw(t, url, { 'last-event-id': id });
+    await eventually(again.text, (text) => text.includes('caught-up'));
+    t.regex(again.text(), /"content":"missed"/);
+    t.notRegex(again.text(), /"content":"old"/);
+  },
+);
 
-test('a deleted stream: the browser is told, and the response ends', async (t) => {
+test.serial('a deleted stream: the browser is told, and the response ends', async (t) => {
   const { log } = await served(t);
   await log.turns.append('s', token(1));
   const { generation } = await log.turns.head('s');
@@ -224,7 +227,7 @@ test('a deleted stream: the browser is told, and the response ends', async (t) =
   t.true(raw.text().endsWith(`event: deleted\ndata: ${facts}\n\n`), raw.text());
 });
 
-test('a cursor of an earlier life: the browser is told which life there is', async (t) => {
+test.serial('a cursor of an earlier life: the browser is told which life there is', async (t) => {
   const { log } = await served(t);
   await log.turns.append('s', token(1));
   const after = await log.turns.head('s');
@@ -239,69 +242,78 @@ test('a cursor of an earlier life: the browser is told which life there is', asy
   t.deepEqual(browser.messages, []);
 });
 
-test('a position before the retained log: the browser is told what is still there', async (t) => {
-  const daemon = await startDaemonProcess(t, {
-    args: ['--segment-bytes', String(256 * 1024), '--log-retention-bytes', '1'],
-  });
-  const log = await client(t, daemon.dir);
-  const content = 'x'.repeat(60 * 1024);
-  // A deletion starts a checkpoint, and after that old segments go.
-  const told = await eventually(
-    async () => {
-      for (let count = 0; count < 8; count += 1) await log.turns.append('s', token(content));
-      await log.turns.delete('s');
-      const { url } = await serveOnce(t, log.subscribeAll({ afterPosition: 0 }));
-      const raw = await askRaw(t, url);
-      await eventually(raw.text, (text) => /event: (caught-up|expired)\n/.test(text));
-      return raw.text();
-    },
-    (text) => text.includes('event: expired'),
-  );
-  t.regex(told, /event: expired\ndata: \{"code":"POSITION_EXPIRED","earliest":[1-9]\d*\}\n\n$/);
-});
+test.serial(
+  'a position before the retained log: the browser is told what is still there',
+  async (t) => {
+    const daemon = await startDaemonProcess(t, {
+      args: ['--segment-bytes', String(256 * 1024), '--log-retention-bytes', '1'],
+    });
+    const log = await client(t, daemon.dir);
+    const content = 'x'.repeat(60 * 1024);
+    // A deletion starts a checkpoint, and after that old segments go.
+    const told = await eventually(
+      async () => {
+        for (let count = 0; count < 8; count += 1) await log.turns.append('s', token(content));
+        await log.turns.delete('s');
+        const { url } = await serveOnce(t, log.subscribeAll({ afterPosition: 0 }));
+        const raw = await askRaw(t, url);
+        await eventually(raw.text, (text) => /event: (caught-up|expired)\n/.test(text));
+        return raw.text();
+      },
+      (text) => text.includes('event: expired'),
+    );
+    t.regex(told, /event: expired\ndata: \{"code":"POSITION_EXPIRED","earliest":[1-9]\d*\}\n\n$/);
+  },
+);
 
-test('a browser that leaves: the subscription is closed, here and in the daemon', async (t) => {
-  const { log } = await served(t);
-  const subscription = log.turns.subscribe('s');
-  const { url, end } = await serveOnce(t, subscription);
-  const raw = await askRaw(t, url);
-  await eventually(raw.text, (text) => text.includes('caught-up'));
-  t.is((await log.stats()).subscriptions, 1);
-  raw.leave();
-  t.is(await end, 'disconnected');
-  t.is(subscription.state, 'ended');
-  await eventually(
-    async () => (await log.stats()).subscriptions,
-    (count) => count === 0,
-  );
-});
-
-test('what this side ends: the response ends without a reason, for the browser to come back', async (t) => {
-  const { daemon, log } = await served(t);
-  const ending = await connect({ dir: daemon.dir });
-  t.teardown(() => ending.close());
-  const stop = new AbortController();
-  const closed = log.turns.subscribe('s');
-  const rows: readonly [SseSubscription, () => unknown][] = [
-    [closed, () => closed.close()],
-    [log.turns.subscribe('s', { signal: stop.signal }), () => stop.abort()],
-    [ending.turns.subscribe('s'), () => ending.close()],
-  ];
-  for (const [subscription, close] of rows) {
+test.serial(
+  'a browser that leaves: the subscription is closed, here and in the daemon',
+  async (t) => {
+    const { log } = await served(t);
+    const subscription = log.turns.subscribe('s');
     const { url, end } = await serveOnce(t, subscription);
     const raw = await askRaw(t, url);
     await eventually(raw.text, (text) => text.includes('caught-up'));
-    close();
-    t.is(await end, 'closed');
+    t.is((await log.stats()).subscriptions, 1);
+    raw.leave();
+    t.is(await end, 'disconnected');
+    t.is(subscription.state, 'ended');
     await eventually(
-      () => raw.response.complete,
-      (complete) => complete,
+      async () => (await log.stats()).subscriptions,
+      (count) => count === 0,
     );
-    t.true(raw.text().endsWith('caught-up\nid: 0-0\ndata: {}\n\n'), raw.text());
-  }
-});
+  },
+);
 
-test('a browser that has left before it is answered', async (t) => {
+test.serial(
+  'what this side ends: the response ends without a reason, for the browser to come back',
+  async (t) => {
+    const { daemon, log } = await served(t);
+    const ending = await connect({ dir: daemon.dir });
+    t.teardown(() => ending.close());
+    const stop = new AbortController();
+    const closed = log.turns.subscribe('s');
+    const rows: readonly [SseSubscription, () => unknown][] = [
+      [closed, () => closed.close()],
+      [log.turns.subscribe('s', { signal: stop.signal }), () => stop.abort()],
+      [ending.turns.subscribe('s'), () => ending.close()],
+    ];
+    for (const [subscription, close] of rows) {
+      const { url, end } = await serveOnce(t, subscription);
+      const raw = await askRaw(t, url);
+      await eventually(raw.text, (text) => text.includes('caught-up'));
+      close();
+      t.is(await end, 'closed');
+      await eventually(
+        () => raw.response.complete,
+        (complete) => complete,
+      );
+      t.true(raw.text().endsWith('caught-up\nid: 0-0\ndata: {}\n\n'), raw.text());
+    }
+  },
+);
+
+test.serial('a browser that has left before it is answered', async (t) => {
   const { log } = await served(t);
   const subscription = log.turns.subscribe('s');
   let ended: (end: SseEnd) => void;
@@ -319,7 +331,7 @@ test('a browser that has left before it is answered', async (t) => {
   t.is(subscription.state, 'ended');
 });
 
-test('silence: comments, and the way that a filter has come', async (t) => {
+test.serial('silence: comments, and the way that a filter has come', async (t) => {
   const { log } = await served(t);
   const put = (category: string) =>
     log.runs.put({ thread_id: 't', run_id: 'r', event_type: 'x', category });
@@ -337,7 +349,7 @@ test('silence: comments, and the way that a filter has come', async (t) => {
   t.is(length, 1);
 });
 
-test('no comment is written to a browser that does not read', async (t) => {
+test.serial('no comment is written to a browser that does not read', async (t) => {
   const { log } = await served(t);
   const content = 'x'.repeat(64 * 1024);
   await Promise.all(upTo(320).map(() => log.turns.append('s', token(content))));
@@ -368,7 +380,7 @@ test('no comment is written to a browser that does not read', async (t) => {
   t.is(after.bytes, before.bytes);
 });
 
-test('a Last-Event-ID that is none of ours is refused', (t) => {
+test.serial('a Last-Event-ID that is none of ours is refused', (t) => {
   const request = (id?: string) =>
     ({ headers: id === undefined ? {} : { 'last-event-id': id } }) as never;
   t.is(lastEventCursor(request()), undefined);
@@ -387,24 +399,27 @@ test('a Last-Event-ID that is none of ours is refused', (t) => {
   }
 });
 
-test('a daemon that is killed in the midst of it: the response stays, nothing is lost', async (t) => {
-  const { daemon: first, log } = await served(t);
-  const browser = new Browser(t, await serveSession(t, log));
-  let daemon = first;
-  const rounds = 3;
-  for (const round of upTo(rounds)) {
-    const appends = Promise.all(upTo(100).map((at) => log.turns.append('s', token(at))));
-    await browser.messagesReach(round * 100 - 50);
-    await daemon.kill('SIGKILL');
-    daemon = await startDaemonProcess(t, { dir: first.dir });
-    await appends;
-  }
-  t.deepEqual(seqsOf(await browser.messagesReach(rounds * 100)), upTo(rounds * 100));
-  t.is(browser.opened, 1);
-  browser.leave();
-});
+test.serial(
+  'a daemon that is killed in the midst of it: the response stays, nothing is lost',
+  async (t) => {
+    const { daemon: first, log } = await served(t);
+    const browser = new Browser(t, await serveSession(t, log));
+    let daemon = first;
+    const rounds = 3;
+    for (const round of upTo(rounds)) {
+      const appends = Promise.all(upTo(100).map((at) => log.turns.append('s', token(at))));
+      await browser.messagesReach(round * 100 - 50);
+      await daemon.kill('SIGKILL');
+      daemon = await startDaemonProcess(t, { dir: first.dir });
+      await appends;
+    }
+    t.deepEqual(seqsOf(await browser.messagesReach(rounds * 100)), upTo(rounds * 100));
+    t.is(browser.opened, 1);
+    browser.leave();
+  },
+);
 
-test('a server that is killed: its browsers go on with the next one', async (t) => {
+test.serial('a server that is killed: its browsers go on with the next one', async (t) => {
   const { daemon, log } = await served(t);
   const start = async () => {
     const child = spawn(process.execPath, [SERVER, daemon.dir], {
@@ -427,7 +442,7 @@ test('a server that is killed: its browsers go on with the next one', async (t) 
   t.regex(next.text(), /"content":"meanwhile".*"seq":51\}/);
 });
 
-const withProc = process.platform === 'linux' ? test : test.skip;
+const withProc = process.platform === 'linux' ? test.serial : test.skip;
 const without = process.platform === 'linux' ? '' : ' [skipped: no /proc]';
 
 withProc(`20 MiB for each browser that never reads, and then does${without}`, async (t) => {

@@ -236,6 +236,22 @@ test('a stream that did not exist is followed from its start after a lost connec
   t.deepEqual(subscription.cursor, { generation: 9, seq: 1 });
 });
 
+test('a number ahead of the stream stays ahead of it over a lost connection', async (t) => {
+  const scene = await connected(t);
+  const subscription = scene.log.turns.subscribe('s', { after: 6 });
+  const request = await scene.peer.next();
+  begin(scene.peer, request, { cursor: { generation: 7, seq: 3 }, caughtUp: true });
+  await subscription.caughtUp();
+  const next = await reconnected(scene);
+  const again = await next.next();
+  t.deepEqual(again['after'], { generation: 7, seq: 3 });
+  begin(next, again, { cursor: { generation: 7, seq: 3 } });
+  next.push(again, [{ seq: 4 }, { seq: 5 }, { seq: 6 }, { seq: 7 }]);
+  t.is(await takeSeq(subscription), 7);
+  const last = await reconnected({ ...scene, peer: next });
+  t.deepEqual((await last.next())['after'], { generation: 7, seq: 7 });
+});
+
 test("'now' stays now until the daemon has said where that is", async (t) => {
   const scene = await connected(t);
   scene.log.turns.subscribe('s', { after: 'now' });

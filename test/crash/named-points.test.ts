@@ -16,7 +16,7 @@ import { type Random, seededRandom } from '../support/random.js';
 import { checkStream } from '../support/writers.js';
 
 /** How many points are tried; all of them take some minutes. */
-const DEATHS = Number(process.env['EVENTLOGD_TEST_DEATHS'] ?? 12);
+const DEATHS = Number(process.env['EVENTLOGD_TEST_DEATHS'] ?? 6);
 const DISK_BYTES = 256 * 1024 * 1024;
 const ARGS = ['--segment-bytes', '256k', '--log-retention-bytes', '0'];
 const TEXT_BYTES = 30_000;

@@ -2,14 +2,13 @@
  * The README's commands, run as a reader runs them, in a folder that looks like a clone; and the
  * links and paths of all documents.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { symlink, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
-import { makeFolder } from '../support/daemon.js';
+import { makeClone, run, shell } from '../support/clone.js';
 import { blocksOf, ROOT, readDocument } from '../support/docs.js';
 
 const README = readDocument('README.md');
@@ -18,40 +17,6 @@ const WHOLE = ['npm ci && npm start', 'npm ci && npm test'];
 const hasTools = ['jq', 'npm'].every((tool) =>
   (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, tool))),
 );
-
-/** A clone after `npm ci`, without what `prepare` would build from. */
-async function makeClone(t: ExecutionContext): Promise<string> {
-  const clone = await makeFolder(t);
-  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
-    scripts: Record<string, string>;
-  };
-  delete manifest.scripts['prepare'];
-  await writeFile(join(clone, 'package.json'), JSON.stringify(manifest));
-  for (const name of ['dist', 'node_modules']) await symlink(join(ROOT, name), join(clone, name));
-  return clone;
-}
-
-/** A shell in the clone; npm keeps its files there too. */
-function shell(clone: string, command: string): ChildProcess {
-  const { PATH, HOME } = process.env;
-  return spawn('bash', ['-euo', 'pipefail', '-c', command], {
-    cwd: clone,
-    env: { PATH, HOME, npm_config_cache: join(clone, '.npm'), npm_config_update_notifier: 'false' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-}
-
-async function run(clone: string, command: string): Promise<{ code: unknown; output: string }> {
-  const child = shell(clone, command);
-  if (child.stdout === null || child.stderr === null) throw new Error('no pipes');
-  const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
-  return { code, output: `${stdout}${stderr}` };
-}
 
 /** Starts the daemon as the README does, and waits for what it prints. */
 async function startDaemon(t: ExecutionContext, clone: string): Promise<string> {
@@ -129,7 +94,8 @@ function documents(): string[] {
     readdirSync(join(ROOT, folder)).flatMap((name) =>
       name.endsWith('.md') ? [join(folder, name)] : [],
     );
-  return ['README.md', 'CONTRIBUTING.md', ...inFolder('docs'), ...inFolder('docs/adr')];
+  const folders = ['docs', 'docs/adr', 'examples/webui'];
+  return ['README.md', 'CONTRIBUTING.md', ...folders.flatMap(inFolder)];
 }
 
 for (const path of documents()) {

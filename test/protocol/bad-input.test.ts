@@ -387,6 +387,32 @@ test('an event over the limit', async (t) => {
   await untouched();
 });
 
+test('an event over the limit by the ids that are added to it', async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const connection = await greeted(daemon);
+  const turnId = 't'.repeat(9 * MIB);
+  const [named, large] = [
+    Buffer.from(`{${S},"turn_id":"${turnId}","stream_id":"v"}`),
+    Buffer.from(`{${S},"a":"${'x'.repeat(8 * MIB)}"}`),
+  ];
+  const append = async (id: number, fields: Message): Promise<Message> => {
+    connection.send({ type: 'turns.append', id, sessionId: 's', ...fields });
+    return await connection.next();
+  };
+  // Written down, each of these characters takes six bytes.
+  const first = await append(1, { text, streamId: '\u0001'.repeat(3 * MIB) });
+  t.is(errorOf(first).code, 'EVENT_TOO_LARGE');
+  t.is((await append(2, { text: named }))['error'], undefined);
+  t.is(errorOf(await append(3, { text: large, streamId: 'v' })).code, 'EVENT_TOO_LARGE');
+  t.is((await append(4, { text, streamId: 'v' }))['error'], undefined);
+  const lines = readFileSync(`${daemon.dir}/_turn_journal/s.jsonl`, 'utf8').split('\n');
+  t.deepEqual(
+    lines.map(({ length }) => length <= 16 * MIB),
+    [true, true, true],
+  );
+  t.is(await daemon.stop(), 0);
+});
+
 const withProc = process.platform === 'linux' ? test : test.skip;
 
 withProc(

@@ -18,7 +18,7 @@ async function greeted(t: ExecutionContext, daemon: DaemonProcess): Promise<RawC
   return wire;
 }
 
-/** Sends so many bytes, as far as they are taken; resolves when no more will be. */
+/** Sends so many bytes; resolves when they are taken, or the connection has ended. */
 async function pour(wire: RawConnection, bytes: number): Promise<void> {
   const { socket } = wire;
   const chunk = Buffer.alloc(MIB);
@@ -89,3 +89,67 @@ withProc(
     t.pass();
   },
 );
+
+withProc(
+  `half-sent frames take what they may, and end those who do not finish them${without}`,
+  async (t) => {
+    const daemon = await startDaemonProcess(t);
+    const log = await connect({ dir: daemon.dir });
+    t.teardown(() => log.close());
+    const before = await residentBytes(daemon);
+    const [length, clients] = [32 * MIB, 16];
+    const wires: RawConnection[] = [];
+    const pours: Promise<void>[] = [];
+    for (let client = 0; client < clients; client += 1) {
+      const wire = await greeted(t, daemon);
+      const prefix = Buffer.alloc(4);
+      prefix.writeUInt32BE(length);
+      wire.socket.write(prefix);
+      wires.push(wire);
+      pours.push(pour(wire, length - MIB));
+    }
+    // Four have room for all of it, and that they use.
+    await Promise.any(pours);
+    const large = log.turns.append('s', { event: 'token', content: 'x'.repeat(4 * MIB) });
+    for (let appends = 1; appends <= 100; appends += 1)
+      t.is((await log.turns.append('small', { event: 'token' })).seq, appends);
+    const growth = (await residentBytes(daemon)) - before;
+    t.true(growth < 256 * MIB, `${growth} bytes`);
+    // All who have room let it pass, one after the other.
+    const ended = await Promise.race(wires.map(async (wire) => await wire.nextOrEnd()));
+    t.like(ended, { error: { code: 'PROTOCOL' } });
+    for (const wire of wires) wire.socket.destroy();
+    t.is((await large).seq, 1);
+  },
+);
+
+withProc(`the filters of all subscriptions have their limit${without}`, async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const before = await residentBytes(daemon);
+  const wire = await greeted(t, daemon);
+  const refusals: string[] = [];
+  const subscribe = async (id: number, fields: object): Promise<void> => {
+    const of = { threadId: 't', subscription: id, credit: 1, ...fields };
+    wire.send({ type: 'runs.subscribe', id, ...of });
+    for (;;) {
+      const { id: answered, error } = await wire.next();
+      if (answered !== id) continue;
+      if (error !== undefined) refusals.push((error as { readonly code: string }).code);
+      return;
+    }
+  };
+  for (let id = 1; id <= 60; id += 1) {
+    const name = 'n'.repeat(8 * MIB);
+    await subscribe(id, id % 2 === 0 ? { taskId: name } : { categories: [name] });
+  }
+  t.deepEqual(
+    refusals,
+    Array.from({ length: 58 }, () => 'OVERLOADED'),
+  );
+  const growth = (await residentBytes(daemon)) - before;
+  t.true(growth < 200 * MIB, `${growth} bytes`);
+  // What is given up is there for others.
+  wire.send({ type: 'unsubscribe', subscription: 1 });
+  await subscribe(61, { eventTypes: ['e'.repeat(8 * MIB)] });
+  t.is(refusals.length, 58);
+});

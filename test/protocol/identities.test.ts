@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { encodeFrame } from '../../shared/frame-codec.js';
-import { CLIENT_NUMBERS_MAX } from '../../shared/limits.js';
+import { CLIENT_RESULTS_MAX } from '../../shared/limits.js';
 import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
 import { readSession } from '../support/journal-files.js';
 import { type Message, RawConnection } from '../support/raw-server.js';
@@ -63,23 +63,6 @@ test('a number that its client no longer awaits is not carried out late', async 
   }
   t.is(await daemon.stop(), 0);
   t.deepEqual(contents(daemon.dir), ['1', '2', '4']);
-});
-
-test('a number too far above the lowest is refused, so that what is kept is bounded', async (t) => {
-  const daemon = await startDaemonProcess(t);
-  const peer = await Peer.open(daemon);
-  await peer.call(append(1));
-  const refused = { error: { code: 'OVERLOADED', outcome: 'not-committed' } };
-  const last = CLIENT_NUMBERS_MAX + 1;
-  t.like(await peer.call(append(last, 1)), refused);
-  t.like(
-    await peer.call({ type: 'turns.delete', sessionId: 's', number: last, lowest: 1 }),
-    refused,
-  );
-  t.is((await peer.call(append(last - 1, 1)))['error'], undefined);
-  t.is((await peer.call(append(last, 2)))['error'], undefined);
-  t.is(await daemon.stop(), 0);
-  t.deepEqual(contents(daemon.dir), ['1', String(last - 1), String(last)]);
 });
 
 test('a number that comes over two connections at once is done once', async (t) => {
@@ -162,4 +145,63 @@ test('what was done and cannot be read now is not called not-committed', async (
   const again = await peer.call(append(1));
   t.true(again['duplicate'] === true || (again['error'] as Message)['outcome'] === 'unknown');
   t.like(await peer.call(append(2)), { error: { outcome: 'not-committed' } });
+});
+
+test('an append that was sent behind a deletion of nothing waits for nobody', async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const peer = await Peer.open(daemon);
+  const deletion = { id: 2, type: 'turns.delete', sessionId: 's', number: 1, lowest: 1 };
+  const later = { id: 3, ...append(2, 1) };
+  peer.connection.socket.write(Buffer.concat([encodeFrame(deletion), encodeFrame(later)]));
+  t.like(await peer.answer(), { id: 2, count: 0 });
+  t.like(await peer.answer(), { id: 3, acks: [{ seq: 1 }] });
+  t.is(await daemon.stop(), 0);
+});
+
+for (const [when, signal] of [
+  ['', null],
+  [' after a kill', 'SIGKILL'],
+] as const) {
+  test(`a deletion of nothing that is sent again${when} takes nothing along that its client appended behind it`, async (t) => {
+    const first = await startDaemonProcess(t);
+    const { dir } = first;
+    const deletions = [
+      { type: 'turns.delete', sessionId: 's', number: 1, lowest: 1 },
+      { type: 'turns.delete', sessionId: 'other', number: 3, lowest: 1 },
+    ];
+    const peer = await Peer.open(first);
+    t.like(await peer.call(deletions[0] ?? {}), { count: 0 });
+    t.like(await peer.call(append(2, 1)), { acks: [{ seq: 1 }] });
+    t.like(await peer.call(deletions[1] ?? {}), { count: 0 });
+    if (signal !== null) await first.kill(signal);
+    const daemon = signal === null ? first : await startDaemonProcess(t, { dir });
+    const again = await Peer.open(daemon);
+    t.like(await again.call(deletions[0] ?? {}), { count: 0 });
+    t.like(await again.call(append(2, 1)), { duplicate: true, acks: [{ seq: 1 }] });
+    t.like(await again.call(deletions[1] ?? {}), { count: 0 });
+    const anew = { type: 'turns.delete', sessionId: 's', number: 4, lowest: 4 };
+    t.deepEqual(contents(dir), ['2']);
+    t.like(await again.call(anew), { count: 1 });
+    t.is(await daemon.stop(), 0);
+  });
+}
+
+test('a number too far above one that is awaited is refused, for its result would have to be kept', async (t) => {
+  const daemon = await startDaemonProcess(t);
+  const peer = await Peer.open(daemon);
+  t.like(await peer.call(append(CLIENT_RESULTS_MAX, 1)), { acks: [{ seq: 1 }] });
+  const far = CLIENT_RESULTS_MAX + 1;
+  const put = {
+    type: 'runs.put',
+    texts: [Buffer.from('{"thread_id":"t","run_id":"r","event_type":"e","category":"c"}')],
+  };
+  for (const call of [
+    append(far, 1),
+    { type: 'turns.delete', sessionId: 's', number: far, lowest: 1 },
+    { ...put, number: far, lowest: 1 },
+  ]) {
+    t.like(await peer.call(call), { error: { code: 'OVERLOADED', outcome: 'not-committed' } });
+  }
+  t.like(await peer.call(append(far, 2)), { acks: [{ seq: 2 }] });
+  t.is(await daemon.stop(), 0);
 });

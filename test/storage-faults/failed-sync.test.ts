@@ -183,3 +183,30 @@ testWith(
     t.notRegex(daemon.output(), /the lane is closed/);
   },
 );
+
+testWith(
+  ['fault shim'],
+  'a sync of a deletion fails while others read the stream: they are told, and it exits 74',
+  async (t) => {
+    const folder = await makeFolder(t);
+    const shim = await FaultShim.make(folder);
+    t.teardown(() => shim.close());
+    const daemon = await startDaemonProcess(t, { dir: join(folder, 'd'), env: shim.env });
+    const log = await client(t, daemon.dir);
+    await log.turns.append('s', { event: 'submitted' });
+    const trash = { calls: ['fsync'], paths: ['*/.eventlogd/trash/*'] } as const;
+    shim.set([{ ...trash, effect: { kind: 'hold' } }]);
+    const deleting = refusal(log.turns.delete('s'));
+    await eventually(
+      async () => shim.hits()[0],
+      (hits) => hits === 1,
+    );
+    const reading = refusal(log.turns.read('s'));
+    // Calls are taken in their order.
+    await log.stats();
+    shim.set([{ ...trash, effect: { kind: 'error', code: 'EIO' } }]);
+    t.is((await deleting).outcome, 'unknown');
+    t.is((await reading).code, 'STORAGE_FAILED');
+    t.is(await daemon.ended, 74);
+  },
+);

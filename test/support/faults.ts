@@ -26,7 +26,7 @@ import { PowerDisk } from './power-disk.js';
 
 const run = promisify(execFile);
 const RETRY_MS = 20;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const TRACER_STUCK_MS = 1_000;
 const PAGE_BYTES = 4096;
 
@@ -37,23 +37,36 @@ type Need =
   | 'strace'
   | 'setpriv'
   | 'chattr'
+  | 'chromium'
   | 'python3'
   | 'systemd-notify'
   | 'fault shim'
   | 'power disk';
 
 /** Declares a test that needs these; without one it is skipped and its title says why. */
-export function testWith(needs: readonly Need[], title: string, body: Implementation<[]>): void {
-  const missing = needs.filter((need) => !isThere(need));
-  if (missing.length === 0) test(title, body);
+export function testWith(
+  needs: readonly Need[],
+  title: string,
+  body: Implementation<[]>,
+  declare: typeof test | typeof test.serial = test,
+): void {
+  const missing = needs.flatMap((need) => lackOf(need) ?? []);
+  if (missing.length === 0) declare(title, body);
   else test.skip(`${title} [skipped: no ${missing.join(', no ')}]`, body);
 }
 
-function isThere(need: Need): boolean {
+/** What is missing, and why if that can be said; null if it is there. */
+function lackOf(need: Need): string | null {
+  if (need === 'fault shim' || need === 'power disk') {
+    const reason = (need === 'fault shim' ? FaultShim : PowerDisk).absence();
+    return reason === null ? null : `${need}: ${reason}`;
+  }
+  return isThere(need) ? null : need;
+}
+
+function isThere(need: Exclude<Need, 'fault shim' | 'power disk'>): boolean {
   if (need === 'root') return process.getuid?.() === 0;
   if (need === 'chattr') return hasImmutableFiles();
-  if (need === 'fault shim') return FaultShim.absence() === null;
-  if (need === 'power disk') return PowerDisk.absence() === null;
   return process.platform === 'linux' && spawnSync(need, ['--version']).error === undefined;
 }
 

@@ -9,6 +9,7 @@ import {
   detailsOf,
   EventLogError,
   formatCursor,
+  PositionExpiredError,
   parseCursor,
   type RunEvent,
   type TurnEvent,
@@ -57,7 +58,7 @@ export interface Ended {
   readonly stream: string;
   /** The run, if only that was deleted. */
   readonly run: string | null;
-  /** The code with which the subscription ended; null in the log of everything. */
+  /** The code with which the subscription ended; null for a deletion in the log of everything. */
   readonly code: string | null;
   readonly at: string;
 }
@@ -89,12 +90,21 @@ function told(stream: string, event: TurnEvent | RunEvent, at: string): Followed
   };
 }
 
-async function* everything(from: string | null): AsyncGenerator<Told> {
-  for await (const entry of log.subscribeAll({ afterPosition: Number(from ?? 0) })) {
-    const stream = `${entry.journal}/${entry.streamId}`;
-    const at = String(entry.position);
-    if (entry.event !== undefined) yield told(stream, entry.event, at);
-    else yield { kind: 'ended', stream, run: entry.runId ?? null, code: null, at };
+/** Returns where to go on, when the log no longer holds what came next. */
+async function* everything(from: string): AsyncGenerator<Told, string> {
+  try {
+    for await (const entry of log.subscribeAll({ afterPosition: Number(from) })) {
+      const stream = `${entry.journal}/${entry.streamId}`;
+      const at = String(entry.position);
+      if (entry.event !== undefined) yield told(stream, entry.event, at);
+      else yield { kind: 'ended', stream, run: entry.runId ?? null, code: null, at };
+    }
+    throw new Error('the log of everything has no end');
+  } catch (error) {
+    if (plan.ends !== null || !(error instanceof PositionExpiredError)) throw error;
+    const at = String(error.earliest - 1);
+    yield { kind: 'ended', stream: '', run: null, code: error.code, at };
+    return at;
   }
 }
 
@@ -117,7 +127,9 @@ async function* life(from: string | null): AsyncGenerator<Told> {
 }
 
 async function* followed(): AsyncGenerator<Told> {
-  if (plan.what === 'all') return yield* everything(plan.from);
+  if (plan.what === 'all') {
+    for (let from = plan.from ?? '0'; ; ) from = yield* everything(from);
+  }
   yield* life(plan.from);
   for (;;) yield* life(null);
 }

@@ -100,5 +100,5 @@ function tryOut(): string | null {
   const tried = spawnSync('bash', ['-c', script, 'bash', SHUTDOWN], { encoding: 'utf8' });
   rmSync(folder, { recursive: true });
   if (tried.error !== undefined) return tried.error.message;
-  return tried.status === 0 ? null : tried.stderr.trim();
+  return tried.status === 0 ? null : (tried.stderr.split('\n', 1)[0] ?? '');
 }

@@ -49,6 +49,8 @@ function wireRowOf({ text, ...row }: PushedRow): object {
 /** One connection of a client, from the peer's side. */
 export class RawConnection {
   readonly socket: Socket;
+  /** Whether it answers pings by itself: else they are messages like others. */
+  answersPings = true;
   /** Chunks that arrived after hello. */
   chunks = 0;
   readonly #messages: Message[] = [];
@@ -69,6 +71,10 @@ export class RawConnection {
       this.chunks += 1;
       this.#decoder.push(chunk as Buffer);
       for (let next = this.#decoder.next(); next.kind === 'frame'; next = this.#decoder.next()) {
+        if (this.answersPings && next.message['type'] === 'ping') {
+          this.send({ type: 'pong' });
+          continue;
+        }
         const waiter = this.#waiters.shift();
         if (waiter === undefined) this.#messages.push(next.message);
         else waiter(next.message);

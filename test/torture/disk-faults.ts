@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { killAt, PATHS } from '../support/fault-shim/named-points.js';
 import type { Rule } from '../support/fault-shim/rules.js';
+import { send } from './calls.js';
 import type { Of } from './plan.js';
 import type { Stage } from './stage.js';
 
@@ -30,14 +31,19 @@ export async function killAtMoment(stage: Stage, { at, comeback }: Of<'kill-at'>
   return 'done';
 }
 
-/** A deletion, which also makes the daemon take a checkpoint. */
+/** An append and a deletion of it, which makes the daemon take a checkpoint. */
 function deleteSome(stage: Stage): void {
   const { journal, log } = stage;
-  const request = { operation: 'delete', events: [], stream: 'runs/td', run: null } as const;
-  const deleting = journal.ask(request, async () => ({
+  const stream = 'runs/td';
+  const id = `end-${journal.nextNumber}-0`;
+  const events = [{ id, stream, run: 'r0', type: 'token', padding: 0 }];
+  const put = { operation: 'put', events } as const;
+  const putting = journal.ask(put, () => send(log, put, {}));
+  const deletion = { operation: 'delete', events: [], stream, run: null } as const;
+  const deleting = journal.ask(deletion, async () => ({
     count: await log.runs.deleteByThread('td'),
   }));
-  stage.goOn(deleting.then(() => undefined));
+  stage.goOn(Promise.all([putting, deleting]).then(() => undefined));
 }
 
 /** A sync fails once; what was to be kept is never written, though a later sync says so. */
@@ -78,7 +84,9 @@ export async function failWrites(stage: Stage, fault: Of<'failed-writes'>): Prom
           { ...met, after, times: 1, effect: { kind: 'short', bytes: short } },
           { ...refused, after: after + 1 },
         ];
-  const end = await stage.workUnder(rules, fault.ms);
+  const working = stage.workUnder(rules, fault.ms);
+  deleteSome(stage);
+  const end = await working;
   const isMet = shim.hits().some((hits) => hits > 0);
   if (end !== 'running') {
     const isAllowed =

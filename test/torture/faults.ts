@@ -4,6 +4,7 @@ import { basename, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { appendFromPython } from '../support/foreign.js';
 import { send } from './calls.js';
+import { clash } from './clash.js';
 import { cut, endOfLog, overwrite, uncheckpointed, zero } from './damage.js';
 import { damageCopy } from './damage-copy.js';
 import {
@@ -66,6 +67,7 @@ const FAULTS: { readonly [Kind in FaultKind]: (stage: Stage, fault: Of<Kind>) =>
   'power-loss': losePower,
   'foreign-lines': appendForeign,
   'foreign-torn': tearForeign,
+  'foreign-clash': clash,
   'remove-file': removeFile,
   'torn-log': tearLog,
   'torn-journal': tearJournal,

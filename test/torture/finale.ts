@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { send } from './calls.js';
 import type { Wanted } from './history.js';
 import type { Stage } from './stage.js';
+import { lookAtTurns } from './turns.js';
 import { checkView } from './views.js';
 
 const LOOK_MS = 20;
@@ -16,6 +17,7 @@ export async function finish(stage: Stage): Promise<void> {
   await Promise.all(stage.workers.map((worker) => worker.stop()));
   const ends = await appendEnds(stage);
   await stage.look();
+  await lookAtTurns(stage);
   await followToTheEnd(stage, ends);
   const due = stage.dueNow();
   for (const { view } of stage.subscribers) checkView(stage.ledger, view);

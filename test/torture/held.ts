@@ -1,6 +1,6 @@
 /** What a stream holds, as a page or its files show it, against what is known of its events. Pure. */
 import type { Ledger } from './ledger.js';
-import { isRemoved, mayHaveGaps } from './streams.js';
+import { isRemoved, isRenumbered, mayHaveGaps } from './streams.js';
 
 /** An event as it is held. */
 export interface HeldRow {
@@ -82,7 +82,7 @@ function checkStream(ledger: Ledger, { stream, generation, rows }: HeldStream, b
     if (wanted !== undefined && wanted.run !== run)
       ledger.find('place', `${by} has ${id} in run ${run}, it belongs to ${wanted.run}`);
   }
-  if (rows.every(({ seq }) => seq > 0)) {
+  if (rows.every(({ seq }) => seq > 0) && !isRenumbered(stream)) {
     checkSeqs(ledger, { stream, generation: generation || lifeOf(ledger, rows), rows }, by);
     checkOrder(ledger, rows, `${by}, ${stream}`);
     checkStamps(ledger, rows, `${by}, ${stream}`);

@@ -74,7 +74,7 @@ export interface Answer {
   readonly outcome: 'acknowledged' | 'unknown' | 'not-committed';
   readonly code?: string;
   readonly message?: string;
-  /** Of acknowledged appends and of reads. */
+  /** Of acknowledged appends and of reads; of a refusal, the event that it names. */
   readonly rows?: readonly Row[];
   /** Whether `putIfAbsent` made the event. */
   readonly created?: boolean;

@@ -1,7 +1,7 @@
 /** The journal of one client: each request before it is sent, each answer when it came. */
 import { openSync, writeSync } from 'node:fs';
-import { EventLogError } from '../../client/index.js';
-import { type Answer, type HistoryRecord, now, type Request } from './history.js';
+import { EventLogError, TurnTerminalError } from '../../client/index.js';
+import { type Answer, type HistoryRecord, now, type Request, type Row } from './history.js';
 
 /** What a call came to, if it did not fail. */
 export type Result = Partial<Answer>;
@@ -35,7 +35,7 @@ export class Journal {
     } catch (error) {
       if (!(error instanceof EventLogError)) throw error;
       const { outcome, code, message } = error;
-      result = { outcome, code, message };
+      result = { outcome, code, message, ...namedBy(error) };
     }
     const answer = { kind: 'answer', client, number, at: now(), ...result } as Answer;
     this.#write(answer);
@@ -46,4 +46,12 @@ export class Journal {
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
     if (writeSync(this.#fd, line) !== line.length) throw new Error('the journal has no room');
   }
+}
+
+/** The event because of which a call was refused, as far as the refusal says. */
+function namedBy(error: EventLogError): { readonly rows?: readonly Row[] } {
+  if (!(error instanceof TurnTerminalError)) return {};
+  const { content, seq } = error.event;
+  const row = { id: String(content), seq: Number(seq), generation: 0, position: 0, checksum: null };
+  return { rows: [row] };
 }

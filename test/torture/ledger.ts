@@ -5,7 +5,7 @@
  * subscriber, a file, before or after any crash.
  */
 import type { Answer, HistoryRecord, Place, Request, Row, Wanted } from './history.js';
-import { isForeign, isRemoved, mayVanish } from './streams.js';
+import { isForeign, isRemoved, isRenumbered, mayVanish } from './streams.js';
 
 /** The rules, in the order of the table in docs/torture.md. */
 export const RULES = [
@@ -26,6 +26,7 @@ export const RULES = [
   'absent',
   'turn',
   'terminal',
+  'states',
   'stamp',
   'code',
   'malformed',
@@ -34,6 +35,7 @@ export const RULES = [
   'exit',
   'recover',
   'health',
+  'repair',
   'verify',
   'process',
   'driver',
@@ -92,8 +94,6 @@ export class Ledger {
   };
   /** Whether the disk has refused anything, so that callers may be told. */
   hasDiskFaults = false;
-  /** Streams whose appends may be refused: something made their files clash. */
-  readonly mayBeFenced: Set<string> = new Set();
   readonly #asked = new Map<string, Asked>();
   /** The event of each place. */
   readonly #places = new Map<string, string>();
@@ -107,6 +107,12 @@ export class Ledger {
   take(records: readonly HistoryRecord[]): void {
     for (const record of records) if (record.kind === 'request') this.#takeRequest(record);
     for (const record of records) if (record.kind === 'answer') this.#takeAnswer(record);
+  }
+
+  /** How many requests were answered. */
+  get answered(): number {
+    const { acknowledged, refused, unknown } = this.counts;
+    return acknowledged + refused + unknown;
   }
 
   /** The latest life of a stream that anybody was told of; 0 for none. */
@@ -131,6 +137,7 @@ export class Ledger {
       const { stream: wanted } = facts.wanted;
       return this.find('place', `${by} has ${row.id} in ${stream}, it belongs into ${wanted}`);
     }
+    if (isRenumbered(stream)) return;
     this.#samePlace(facts, row, by);
     this.#sameEvent(row, stream, by);
     const known = this.#generations.get(stream) ?? 0;
@@ -216,6 +223,9 @@ export class Ledger {
     } else {
       this.counts[answer.outcome === 'unknown' ? 'unknown' : 'refused'] += 1;
       this.#checkCode(request, answer);
+      const stream = request.events[0]?.stream ?? '';
+      const name = `the refusal of ${request.client} ${request.number}`;
+      for (const row of answer.rows ?? []) this.see(row, stream, name);
     }
   }
 
@@ -227,7 +237,7 @@ export class Ledger {
     if (CODES.has(code) || (this.hasDiskFaults && DISK_CODES.has(code))) return;
     if (
       code === 'STREAM_FENCED' &&
-      events.some(({ stream }) => isRemoved(stream) || this.mayBeFenced.has(stream))
+      events.some(({ stream }) => isRemoved(stream) || isRenumbered(stream))
     )
       return;
     this.find('code', `${client} ${number} was answered ${code}: ${message}`);

@@ -4,8 +4,11 @@
  */
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { planOf } from './plan.js';
+import { actOf } from './plan.js';
 import { lineOf, type RunReport, sumOf } from './report.js';
+
+/** No act takes less, if time does not end it: so many are printed. */
+const ACT_S_MIN = 15;
 
 const EXAMPLES = `
 Examples:
@@ -54,7 +57,9 @@ async function main(options: Options): Promise<void> {
   const seeds = options.seeds ?? [options.seed ?? Math.floor(Date.now() / 1000)];
   const minutes = options.minutes / seeds.length;
   if (options.plan === true) {
-    for (const seed of seeds) for (const act of planOf(seed, minutes)) print(JSON.stringify(act));
+    const acts = Math.ceil((minutes * 60) / ACT_S_MIN);
+    for (const seed of seeds)
+      for (let number = 1; number <= acts; number += 1) print(JSON.stringify(actOf(seed, number)));
     return;
   }
   // Read by what starts daemons, when it is loaded.

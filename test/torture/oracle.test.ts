@@ -4,6 +4,7 @@ import type { Told } from '../support/follower.process.js';
 import { checkHeld, dueNow, type HeldRow, type HeldStream } from './held.js';
 import type { Answer, Request, Row, Wanted } from './history.js';
 import { Ledger, type Rule } from './ledger.js';
+import { checkTurnStates } from './turns.js';
 import { checkView, seeTold, type View } from './views.js';
 
 /** A history: each call takes the next instant. */
@@ -180,6 +181,14 @@ test('lost: acknowledged and not there', found, 'lost', (scene) => {
   scene.acked(turn('a'));
   scene.acked(turn('b'));
   scene.files({ [SESSION]: [held('a')] });
+});
+
+test('lost: what another was refused for', found, 'lost', (scene) => {
+  scene.answer(scene.request({ events: [turn('a', { type: 'completed' })] }), unknown);
+  const late = scene.request({ events: [turn('b')], unlessTerminal: true });
+  const row = at('a', { generation: 0, position: 0, checksum: null });
+  scene.answer(late, { outcome: 'not-committed', code: 'TURN_TERMINAL', rows: [row] });
+  scene.files({});
 });
 
 test('lost: the whole stream', found, 'lost', (scene) => {
@@ -361,6 +370,23 @@ test('terminal: a turn that ended twice', found, 'terminal', (scene) => {
   for (const id of ['a', 'b']) scene.request({ events: [turn(id)] });
   const rows = ['a', 'b'].map((id) => held(id, { type: 'completed', turn: 't1' }));
   scene.files({ [SESSION]: rows });
+});
+
+test('states of turns, and what is pending', accepted, ({ ledger }) => {
+  const rows = [held('a', { turn: 't1' }), held('b', { turn: 't2' }), held('c', { turn: null })];
+  const end = held('d', { turn: 't1', type: 'completed' });
+  const said = { states: ['t2', 't1'], pending: ['t2'] };
+  checkTurnStates(ledger, 's0', [...rows, end], said);
+});
+
+test('states: a turn that has ended is pending', found, 'states', ({ ledger }) => {
+  const rows = [held('a', { turn: 't1', type: 'interrupted' })];
+  checkTurnStates(ledger, 's0', rows, { states: ['t1'], pending: ['t1'] });
+});
+
+test('states: a turn has no state', found, 'states', ({ ledger }) => {
+  const rows = [held('a', { turn: 't1', type: 'interrupted' })];
+  checkTurnStates(ledger, 's0', rows, { states: [], pending: [] });
 });
 
 test('stamp: the clock went back and so did the stamps', found, 'stamp', (scene) => {

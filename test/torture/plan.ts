@@ -55,6 +55,12 @@ export type Fault =
   | { readonly kind: 'hang-subscriber'; readonly subscriber: number; readonly ms: number }
   | { readonly kind: 'foreign-lines'; readonly count: number; readonly padding: number }
   | { readonly kind: 'foreign-torn' }
+  | {
+      /** A line of another program with a seq that is taken; the repair is killed at a moment. */
+      readonly kind: 'foreign-clash';
+      readonly killedAt: Moment | null;
+      readonly comeback: Comeback;
+    }
   | { readonly kind: 'remove-file'; readonly nth: number }
   | {
       /** Bytes behind the log's last frame, as a write that was torn leaves them. */
@@ -86,9 +92,9 @@ export type FaultKind = Fault['kind'];
 /** The fault of a kind. */
 export type Of<Kind extends FaultKind> = Extract<Fault, { kind: Kind }>;
 
-/** A fault, and how long all goes well before it. */
+/** A fault, and how many calls are answered before it. */
 export interface Step {
-  readonly waitMs: number;
+  readonly answers: number;
   readonly fault: Fault;
 }
 
@@ -97,6 +103,8 @@ export interface Act {
   readonly number: number;
   readonly seed: number;
   readonly segmentBytes: string;
+  /** With little, segments go while the act lasts. */
+  readonly logRetentionBytes: string;
   /** Whether the directory is on a disk that can lose power. */
   readonly isOnPowerDisk: boolean;
   readonly paddingMax: number;
@@ -105,10 +113,13 @@ export interface Act {
 }
 
 const STEPS = 14;
-const WAIT_MS_MAX = 700;
+const ANSWERS_MAX = 250;
 /** What a daemon that serves comes by; the rest belongs to its start. */
 const SERVING =
   /-(log-(write|fsync|truncate)|journal-(create|write|fsync)|catalog-(write|fsync)|trash-\w+|directory-\w+)$/;
+/** What a repair of a stream comes by. */
+const REPAIRING = /-(journal-\w+|directory-fsync|quarantine-\w+|log-write)$/;
+const REPAIR_POINTS = POINTS.filter((point) => REPAIRING.test(point));
 const SERVING_POINTS = POINTS.filter((point) => SERVING.test(point));
 /** Within what a client's results and keys are surely remembered, from one end to the other. */
 const CLOCK_STEP_MS = 6 * 60_000;
@@ -147,6 +158,7 @@ const FAULTS: {
     (random) => ({ kind: 'foreign-lines', count: 1 + random(200), padding: random(500) }),
   ],
   'foreign-torn': [2, () => ({ kind: 'foreign-torn' })],
+  'foreign-clash': [4, foreignClash],
   'kill-client': [6, (random) => ({ kind: 'kill-client', client: random(100) })],
   'hang-client': [
     3,
@@ -162,33 +174,35 @@ const FAULTS: {
 export const FAULT_KINDS: readonly FaultKind[] = Object.keys(FAULTS) as FaultKind[];
 const WEIGHTS = FAULT_KINDS.reduce((sum, kind) => sum + FAULTS[kind][0], 0);
 
+/** The largest paddings of events, by the size of segments: one holds two commits of the largest size. */
+const PADDINGS = {
+  '256k': [4_000],
+  '1m': [4_000, 40_000],
+  '128m': [4_000, 40_000, 1_300_000],
+} as const;
+
 /** One act of a seed's plan. */
 export function actOf(seed: number, number: number): Act {
   const random = randomOf(seed * 1_000_003 + number);
-  const segmentBytes = pick(random, ['256k', '256k', '1m', '128m']);
+  const segmentBytes = pick(random, ['256k', '256k', '1m', '128m'] as const);
   return {
     number,
     seed: random(2 ** 31),
     segmentBytes,
+    logRetentionBytes: pick(random, ['1g', '1g', '512k']),
     isOnPowerDisk: random(3) > 0,
-    // A segment holds two commits of the largest size.
-    paddingMax: segmentBytes === '256k' ? 4_000 : pick(random, [4_000, 40_000]),
+    paddingMax: pick(random, PADDINGS[segmentBytes]),
     clients: 2 + random(2),
     steps: Array.from({ length: STEPS }, () => ({
-      waitMs: random(WAIT_MS_MAX),
+      answers: random(ANSWERS_MAX),
       fault: someFault(random),
     })),
   };
 }
 
-/** The acts of which at least the waiting fits into so many minutes. */
-export function* planOf(seed: number, minutes: number): Generator<Act> {
-  let ms = 0;
-  for (let number = 1; ms < minutes * 60_000; number += 1) {
-    const act = actOf(seed, number);
-    yield act;
-    ms += act.steps.reduce((sum, { waitMs }) => sum + waitMs, 0);
-  }
+/** All acts of a seed's plan, without an end. */
+export function* planOf(seed: number): Generator<Act, never> {
+  for (let number = 1; ; number += 1) yield actOf(seed, number);
 }
 
 function someFault(random: Random): Fault {
@@ -210,9 +224,11 @@ function killedStart(random: Random): number | Moment {
   return random(3) === 0 ? 100 + random(500) : moment(random, POINTS);
 }
 
-/** Mostly early ones: what comes seldom would never come so often. */
+/** What comes by with every commit may come by more often before. */
 function moment(random: Random, points: readonly string[]): Moment {
-  return { point: points[random(points.length)] ?? '', after: random(1 + random(12)) };
+  const point = points[random(points.length)] ?? '';
+  const isOften = /-(log|journal)-(write|fsync)$/.test(point);
+  return { point, after: isOften ? random(1 + random(12)) : 0 };
 }
 
 function hang(random: Random): Of<'hang'> {
@@ -245,6 +261,11 @@ function failedWrites(random: Random): Of<'failed-writes'> {
 
 function slowSync(random: Random): Of<'slow-sync'> {
   return { kind: 'slow-sync', delayMs: pick(random, [2, 200]), ms: 200 + random(2_000) };
+}
+
+function foreignClash(random: Random): Of<'foreign-clash'> {
+  const killedAt = random(2) === 0 ? moment(random, REPAIR_POINTS) : null;
+  return { kind: 'foreign-clash', killedAt, comeback: comeback(random) };
 }
 
 function tornLog(random: Random): Of<'torn-log'> {

@@ -12,15 +12,15 @@ import { type Act, planOf } from './plan.js';
 import type { RunReport } from './report.js';
 import { Stage } from './stage.js';
 
-/** The end of an act takes this at least, and on a busy machine about as long as the longest step. */
+/** The end of an act takes this at least, and on a busy machine about as long as two steps. */
 const FINALE_MS = 3_000;
-const FINALE_STEPS = 1.2;
+const FINALE_STEPS = 2;
 /** What ends by itself may take so long. */
 const END_MS = 4_000;
 /** Nothing that is done takes so long, on a busy machine either. */
 const HANG_MS = 15_000;
 /** Past the end by so much a run is stopped where it is. */
-const OVERTIME_MS = 7_000;
+const OVERTIME_MS = 4_000;
 
 export interface RunOptions {
   readonly seed: number;
@@ -32,12 +32,16 @@ export interface RunOptions {
 /** Ends what it was told of, the last first. */
 class Ends implements Scope {
   readonly #ends: (() => unknown)[] = [];
+  #isClosed = false;
 
+  /** What begins after the end is ended at once. */
   teardown(end: () => unknown): void {
-    this.#ends.push(end);
+    if (this.#isClosed) void end();
+    else this.#ends.push(end);
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     for (const end of this.#ends.splice(0).reverse()) {
       const ending = (async () => await end())();
       // What one leaves behind must not keep the others; a client waits for a dead daemon.
@@ -52,9 +56,9 @@ export class Run {
   readonly #began = performance.now();
   readonly #deadline: number;
   readonly #findings: Finding[] = [];
-  readonly #ends = new Ends();
-  /** How long a step has taken at most. */
-  #longestMs = 0;
+  #ends = new Ends();
+  /** How long a step takes, by those before, the last of which count most. */
+  #stepMs = 0;
   readonly #faults: Record<string, number> = {};
   readonly #skipped: Record<string, number> = {};
   #sums = { acts: 0, requests: 0, acknowledged: 0, refused: 0, unknown: 0, recoveries: 0 };
@@ -72,8 +76,8 @@ export class Run {
 
   /** Does as many acts as the time allows, until one has findings. */
   async run(): Promise<RunReport> {
-    const { seed, minutes, keep } = this.#options;
-    for (const act of planOf(seed, minutes)) {
+    const { seed, keep } = this.#options;
+    for (const act of planOf(seed)) {
       if (this.#sums.acts > 0 && !this.#hasTimeFor(0)) break;
       await this.#perform(act);
       if (this.#findings.length > 0) break;
@@ -94,7 +98,8 @@ export class Run {
   async #perform(act: Act): Promise<void> {
     const folder = join(this.#folder, `act-${act.number}`);
     mkdirSync(folder);
-    const ends = this.#ends;
+    const ends = new Ends();
+    this.#ends = ends;
     const stage = await Stage.make(ends, folder, act);
     const watch = new AbortController();
     const overtime = delay(this.#left() + OVERTIME_MS, undefined, { signal: watch.signal }).then(
@@ -117,10 +122,10 @@ export class Run {
 
   async #play(stage: Stage): Promise<void> {
     await this.#timed(() => stage.open());
-    for (const { waitMs, fault } of stage.act.steps) {
+    for (const { answers, fault } of stage.act.steps) {
       const pauseMs = 'ms' in fault ? fault.ms : 0;
-      if (!this.#hasTimeFor(waitMs + pauseMs)) break;
-      await delay(waitMs);
+      if (!this.#hasTimeFor(pauseMs)) break;
+      await stage.answers(answers);
       stage.note('fault', fault);
       const done = await this.#timed(() => doFault(stage, fault), pauseMs);
       const counts = done === 'done' ? this.#faults : this.#skipped;
@@ -152,8 +157,8 @@ export class Run {
 
   /** Whether another step can be begun, with time left for the end. */
   #hasTimeFor(waitMs: number): boolean {
-    const finaleMs = Math.max(FINALE_MS, FINALE_STEPS * this.#longestMs);
-    return this.#left() > waitMs + this.#longestMs + finaleMs;
+    const finaleMs = Math.max(FINALE_MS, FINALE_STEPS * this.#stepMs);
+    return this.#left() > waitMs + this.#stepMs + finaleMs;
   }
 
   /** @param pauseMs how much of the step is waiting */
@@ -163,7 +168,7 @@ export class Run {
       return await step();
     } finally {
       const ms = performance.now() - began - pauseMs;
-      this.#longestMs = Math.max(this.#longestMs, ms);
+      this.#stepMs = (this.#stepMs + ms) / 2;
     }
   }
 

@@ -35,6 +35,9 @@ import { Worker } from './workers.js';
 const WINDOW = 6;
 const PAUSE_MS = 30;
 const READS_MAX = 20;
+const LOOK_MS = 20;
+/** How long clients may take to get on. */
+const ANSWERS_MS = 3_000;
 const DISK_BYTES = 512 * 1024 * 1024;
 
 /** Who follows what; a name is that of its view in findings. */
@@ -337,6 +340,17 @@ export class Stage {
     await Promise.allSettled(this.#running);
   }
 
+  /** Waits until so many more calls were answered; not for ever, if they are slow. */
+  async answers(count: number): Promise<void> {
+    const deadline = performance.now() + ANSWERS_MS;
+    this.feed();
+    const enough = this.ledger.answered + count;
+    while (this.ledger.answered < enough && performance.now() < deadline) {
+      await delay(LOOK_MS);
+      this.feed();
+    }
+  }
+
   /** Takes in what clients and subscribers have told. */
   feed(): void {
     const told = this.subscribers.map(({ follower }) => follower.told.length);
@@ -390,7 +404,9 @@ export class Stage {
 
   async #startDaemon(): Promise<DaemonProcess> {
     const { dir, act, scope, shim } = this;
-    const args = ['--segment-bytes', act.segmentBytes, '--socket', this.#socketPath];
+    const { segmentBytes, logRetentionBytes } = act;
+    const sizes = ['--segment-bytes', segmentBytes, '--log-retention-bytes', logRetentionBytes];
+    const args = [...sizes, '--socket', this.#socketPath];
     return await startDaemonProcess(scope, { dir, args, env: shim?.env ?? {} });
   }
 

@@ -9,12 +9,19 @@ export const FOREIGN_SESSION = 'sf';
 /** Others remove their files. */
 export const REMOVED_SESSION = 'sx';
 export const REMOVED_THREAD = 'tx';
+/** Others write seqs into it that are taken; it is fenced, repaired, and renumbered by that. */
+export const REPAIRED_THREAD = 'tr';
 
 export const RUNS: readonly string[] = ['r0', 'r1', 'r2', 'r3'];
 
 /** Whether other programs append to the stream. */
 export function isForeign(stream: string): boolean {
   return stream === `turns/${FOREIGN_SESSION}`;
+}
+
+/** Whether its events get new seqs now and then. */
+export function isRenumbered(stream: string): boolean {
+  return stream === `runs/${REPAIRED_THREAD}`;
 }
 
 /** Whether seqs may be missing: runs of it are deleted, or its files are removed. */
@@ -47,7 +54,8 @@ export const streams = {
     const at = random(10);
     if (at < 5) return 'runs/t0';
     if (at < 7) return 'runs/t1';
-    if (at < 9) return 'runs/td';
+    if (at < 8) return 'runs/td';
+    if (at < 9) return `runs/${REPAIRED_THREAD}`;
     return `runs/${REMOVED_THREAD}`;
   },
   run(random: Random): string {

@@ -1,7 +1,9 @@
 /** What a subscriber was told, from its beginning to the end, over all its resumptions. Pure. */
 import type { Told } from '../support/follower.process.js';
 import type { Ledger } from './ledger.js';
-import { isForeign, isRemoved, mayHaveGaps } from './streams.js';
+import { isForeign, isRemoved, isRenumbered, mayHaveGaps } from './streams.js';
+
+const EXPIRED = 'POSITION_EXPIRED';
 
 export interface View {
   readonly name: string;
@@ -27,10 +29,19 @@ export function seeTold(ledger: Ledger, view: View, told: readonly Told[]): void
 export function checkView(ledger: Ledger, view: View): void {
   if (view.stream === null) checkPositions(ledger, view);
   const lives = new Map<string, { generation: number; seq: number }>();
+  let hasMissed = false;
   for (const entry of view.told) {
-    if (entry.kind === 'ended') continue;
+    if (entry.kind === 'ended') {
+      // What the log no longer held was missed, and its subscriber was told so.
+      if (entry.code === EXPIRED) {
+        lives.clear();
+        hasMissed = true;
+      }
+      continue;
+    }
     const { stream, generation, seq } = entry;
-    const before = lives.get(stream);
+    if (isRenumbered(stream)) continue;
+    const before = lives.get(stream) ?? (hasMissed ? { generation, seq: seq - 1 } : undefined);
     const isSameLife = before?.generation === generation;
     if (before !== undefined && before.generation > generation)
       ledger.find('view', `${view.name} goes back to the life ${generation} of ${stream}`);
@@ -67,14 +78,17 @@ function checkMissing(
 /** Everything, in the order in which it was committed, and all that was acknowledged. */
 function checkPositions(ledger: Ledger, view: View): void {
   let before = 0;
+  let hasMissed = false;
   const seen = new Set<unknown>();
   for (const { at, ...entry } of view.told) {
     const position = Number(at);
-    if (position <= before)
+    if (entry.kind === 'ended' && entry.code === EXPIRED) hasMissed = true;
+    else if (position <= before)
       ledger.find('view', `${view.name} has position ${position} behind ${before}`);
     before = position;
     if (entry.kind === 'event') seen.add(entry.content);
   }
+  if (hasMissed) return;
   for (const [id, { acknowledgedAt, place }] of ledger.events) {
     if (acknowledgedAt === null || !place?.position || seen.has(id)) continue;
     ledger.find('view', `${view.name} lacks ${id}, which was acknowledged at ${place.position}`);

@@ -38,6 +38,7 @@ export interface WorkloadPlan {
 
 const CALL_MS = 60_000;
 const BATCH_MAX = 8;
+const PADDING_OFTEN = 4_000;
 
 const plan = JSON.parse(process.argv[2] ?? '') as WorkloadPlan;
 const client = `${plan.name}.${plan.incarnation}`;
@@ -96,9 +97,14 @@ function keyOf(id: string): { readonly key?: string } {
 }
 
 function wanted(index: number, place: Pick<Wanted, 'stream' | 'run'>): Wanted {
-  const padding = random(10) < 8 ? 0 : random(plan.paddingMax);
+  const padding = random(10) < 8 ? 0 : paddingOf(random(60));
   const id = `${client}-${journal.nextNumber}-${index}`;
   return { id, ...place, type: random(4) === 0 ? 'note' : 'token', padding };
+}
+
+/** Large events are rare. */
+function paddingOf(chance: number): number {
+  return random(chance === 0 ? plan.paddingMax : Math.min(plan.paddingMax, PADDING_OFTEN));
 }
 
 function someTurn(stream: string = streams.session(random)): Wanted {

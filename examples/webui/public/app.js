@@ -155,7 +155,10 @@ function showConnection() {
 
 /** @param {boolean} isShown */
 function showDrawer(isShown) {
+  const hadFocus = sidebarElement.contains(document.activeElement);
+  if (!isShown && hadFocus && menu.getAttribute('aria-expanded') === 'true') menu.focus();
   menu.setAttribute('aria-expanded', String(isShown));
   sidebarElement.classList.toggle('shown', isShown);
   veil.hidden = !isShown;
+  if (isShown) sidebarElement.querySelector('a')?.focus();
 }

@@ -7,6 +7,7 @@ import {
   CLIENT_RESULTS_AGE_MS,
   IDEMPOTENCY_KEY_AGE_MS,
   IDEMPOTENCY_KEYS_MIN,
+  RESULTS_REMEMBERED_MAX,
 } from '../../../shared/limits.js';
 
 function result(count: number, atMs = 0): RememberedResult {
@@ -135,4 +136,20 @@ test('a number below the lowest that its client awaits is past', (t) => {
   t.true(retries.isPast({ ...identity, number: 4 }));
   t.false(retries.isPast({ ...identity, number: 5 }));
   t.false(retries.isPast({ ...identity, clientId: clientId(2), number: 4 }));
+});
+
+test('past so many results in all the clients that were silent longest are forgotten', (t) => {
+  const retries = new Retries();
+  const stream = { journal: 'runs', id: 't' } as const;
+  const run = { ...stream, generation: 1, firstSeq: 1, firstPosition: 1, count: 1 };
+  const runs = Array.from({ length: RESULTS_REMEMBERED_MAX / 4 }, () => run);
+  for (let n = 1; n <= 5; n += 1) {
+    const identity = { clientId: clientId(n), number: 1, lowest: 1 };
+    retries.remember({ stream, identity, key: null }, { ...result(0, n), runs });
+  }
+  retries.forgetOld(5);
+  t.deepEqual(
+    [1, 2, 3, 4, 5].map((n) => retries.knows(clientId(n))),
+    [false, true, true, true, true],
+  );
 });

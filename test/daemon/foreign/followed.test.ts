@@ -116,3 +116,26 @@ test('who follows everything gets adopted lines and removals, live and from the 
   ]);
   t.deepEqual(await told(log.subscribeAll({ afterPosition: 0 }), 7), seen);
 });
+
+test('lines that appear just when their files begin to be watched are met, though nobody reads', async (t) => {
+  const { dir } = await startDaemonProcess(t);
+  const log = await client(t, dir);
+  const ids = Array.from({ length: 200 }, (_, at) => `s${at}`);
+  const follow = async (id: string): Promise<unknown[]> => {
+    const seen: unknown[] = [];
+    await log.turns.append(id, { event: 'token', content: 'ours' });
+    for await (const { content } of log.turns.subscribe(id)) {
+      seen.push(content);
+      if (seen.length === 2) break;
+      appendFileSync(sessionFile(dir, id), line('foreign'));
+    }
+    return seen;
+  };
+  const following: Promise<unknown[]>[] = [];
+  for (const id of ids) {
+    following.push(follow(id));
+    // They begin at all times between two looks of the watcher.
+    for (let call = 0; call < 5; call += 1) await log.turns.head(id);
+  }
+  for (const seen of await Promise.all(following)) t.deepEqual(seen, ['ours', 'foreign']);
+});

@@ -162,3 +162,25 @@ test('every page of a thread and of a run is what the rules say', (t) => {
     { numRuns: 1_000 },
   );
 });
+
+test('a short stream is not counted as a long one', (t) => {
+  const index = new StreamIndex();
+  t.is(index.bytes, 0);
+  const kind = {
+    journal: 'runs',
+    runId: 'a',
+    eventType: 'x',
+    category: 'c',
+    taskId: null,
+  } as const;
+  const add = (count: number): void => {
+    for (let seq = index.length + 1; seq <= count; seq += 1) {
+      index.add({ seq, file: 0, offset: seq, length: 1, kind });
+    }
+  };
+  add(1);
+  t.true(index.bytes < 2_000, `${index.bytes} bytes for one event`);
+  add(100_000);
+  const perEvent = index.bytes / index.length;
+  t.true(perEvent >= 28 && perEvent < 32, `${perEvent} bytes an event`);
+});

@@ -27,7 +27,8 @@ export function buildFaultShim(): BuiltShim {
   const temporary = `${library}.${process.pid}`;
   const built = spawnSync('cc', [...FLAGS, '-o', temporary, SOURCE, '-ldl'], { encoding: 'utf8' });
   if (built.error !== undefined) return absent(`no C compiler (${built.error.message})`);
-  if (built.status !== 0) return absent(`the C compiler refuses: ${built.stderr}`);
+  if (built.status !== 0)
+    return absent(`the C compiler refuses: ${built.stderr.split('\n', 1)[0]}`);
   renameSync(temporary, library);
   return { kind: 'built', library };
 }
