@@ -101,11 +101,19 @@ export function encodeFrameOnDisk(header: FrameHeader, payload: Uint8Array): Uin
 export function frameHeaderAt(
   bytes: Uint8Array,
   offset: number,
-): { readonly length: number; readonly lastPosition: number } | null {
+): {
+  readonly length: number;
+  readonly firstPosition: number;
+  readonly lastPosition: number;
+} | null {
   if (offset + FRAME_HEADER_BYTES > bytes.length) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, FRAME_HEADER_BYTES);
   if (view.getUint32(0, true) !== FRAME_MAGIC) return null;
-  return { length: frameLength(view.getUint32(4, true)), lastPosition: readU64(view, 32) };
+  return {
+    length: frameLength(view.getUint32(4, true)),
+    firstPosition: readU64(view, 24),
+    lastPosition: readU64(view, 32),
+  };
 }
 
 /** Reads the frame at `offset`; `end` means that all from here on is zero. */

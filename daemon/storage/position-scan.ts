@@ -57,9 +57,27 @@ export type PositionScan =
       readonly place: LogPlace | null;
     }
   /** The log no longer holds what follows; `earliest` is the first position that it holds. */
-  | { readonly kind: 'expired'; readonly earliest: number };
+  | { readonly kind: 'expired'; readonly earliest: number }
+  /** A segment is not there: the oldest are deleted as time goes by. */
+  | { readonly kind: 'gone'; readonly path: string }
+  /** What was durable is not what it was. */
+  | { readonly kind: 'damaged'; readonly path: string; readonly offset: number };
 
 const HOP_BYTES = 256 * 1024;
+/** How much is read at once, whether it is asked for or not: others wait for the lane. */
+const READ_BYTES_MAX = 8 * 1024 * 1024;
+
+/** What lies there is not what was written. */
+class Damage extends Error {
+  readonly path: string;
+  readonly offset: number;
+
+  constructor(path: string, offset: number) {
+    super(`${path} is damaged at byte ${offset}`);
+    this.path = path;
+    this.offset = offset;
+  }
+}
 
 /** Reads the next entries behind a position. */
 export function scanPositions(task: PositionTask): PositionScan {
@@ -72,9 +90,10 @@ export function scanPositions(task: PositionTask): PositionScan {
     }
     return readSegments(task);
   } catch (error) {
-    const isGone = error instanceof FailureError && error.failure.code === 'ENOENT';
-    // The oldest segments were deleted since the caller looked: it looks again.
-    if (isGone) return { kind: 'entries', entries: [], through: after, place: null };
+    if (error instanceof Damage) return { kind: 'damaged', path: error.path, offset: error.offset };
+    if (error instanceof FailureError && error.failure.code === 'ENOENT') {
+      return { kind: 'gone', path: error.failure.path };
+    }
     throw error;
   }
 }
@@ -86,43 +105,86 @@ function followsOf(path: string): number {
   });
 }
 
+/** Reads on where a position is; what was read before damage is handed on first. */
 function readSegments(task: PositionTask): PositionScan {
-  const { segments, after, through, place } = task;
-  const entries: LogEntry[] = [];
-  let bytes = 0;
-  let reached = after;
-  let last: LogPlace | null = place;
+  const reading: Reading = { entries: [], bytes: 0, through: task.after, place: task.place };
+  const { segments, after } = task;
   const from = segments.findLastIndex(({ firstPosition }) => firstPosition <= after + 1);
-  for (const { path } of segments.slice(Math.max(0, from))) {
-    const start = place?.path === path ? place.offset : FILE_HEADER_BYTES;
-    const isFull = withFile(path, (fd) => {
-      for (const frame of framesIn(fd, path, start)) {
-        if (frame.lastPosition > through) return true;
-        last = { path, offset: frame.end };
-        if (frame.lastPosition <= after) continue;
-        for (const entry of entriesOf(frame.records(), task)) {
-          if (bytes >= task.bytesMax) {
-            last = { path, offset: frame.start };
-            return true;
-          }
-          entries.push(entry);
-          reached = entry.position;
-          bytes += 'line' in entry.content ? entry.content.line.length : 0;
+  try {
+    readInto(reading, task, segments.slice(Math.max(0, from)));
+  } catch (error) {
+    if (!(error instanceof Damage) || reading.through === after) throw error;
+  }
+  const { entries, through, place } = reading;
+  return { kind: 'entries', entries, through, place };
+}
+
+interface Reading {
+  readonly entries: LogEntry[];
+  /** Of the entries' lines. */
+  bytes: number;
+  through: number;
+  place: LogPlace | null;
+}
+
+/**
+ * Each frame begins where the one before it ends, and each segment says what it follows, as recovery
+ * demands: so nothing is passed over where a header is damaged.
+ */
+function readInto(reading: Reading, task: PositionTask, segments: PositionTask['segments']): void {
+  const { after, through, place } = task;
+  let readBytes = 0;
+  /** Where the frame before ends, if that is known. */
+  let seen = place === null ? null : after;
+  for (const { path, firstPosition } of segments) {
+    const isResumed = place?.path === path;
+    if (!isResumed && seen !== null && followsOf(path) !== seen) break;
+    let due = isResumed ? null : firstPosition;
+    const isDone = withFile(path, (fd) => {
+      for (const frame of framesIn(fd, path, isResumed ? place.offset : FILE_HEADER_BYTES)) {
+        const isDue = frame.firstPosition === (due ?? frame.firstPosition);
+        // What lies behind the frontier may be half written; the frontier is a frame's end.
+        if (!isDue || frame.firstPosition > frame.lastPosition || frame.lastPosition > through) {
+          throw new Damage(path, frame.start);
         }
-        reached = frame.lastPosition;
-        // What lies behind the frontier may be half written.
-        if (bytes >= task.bytesMax || reached >= through) return true;
+        seen = frame.lastPosition;
+        due = seen + 1;
+        if (frame.lastPosition > after) {
+          if (!takeFrame(reading, task, frame)) return true;
+          readBytes += frame.end - frame.start;
+        }
+        reading.place = { path, offset: frame.end };
+        const isEnough = reading.bytes >= task.bytesMax || readBytes >= READ_BYTES_MAX;
+        if (isEnough || reading.through >= through) return true;
       }
       return false;
     });
-    if (isFull) return { kind: 'entries', entries, through: reached, place: last };
+    if (isDone) return;
   }
-  return { kind: 'entries', entries, through, place: last };
+  const { path = segments.at(-1)?.path ?? '', offset = FILE_HEADER_BYTES } = reading.place ?? {};
+  throw new Damage(path, offset);
+}
+
+/** Takes what is asked for of a frame; false where that is more than fits. */
+function takeFrame(reading: Reading, task: PositionTask, frame: Frame): boolean {
+  for (const entry of entriesOf(frame.records(), task)) {
+    if (reading.bytes >= task.bytesMax) {
+      reading.place = { path: frame.path, offset: frame.start };
+      return false;
+    }
+    reading.entries.push(entry);
+    reading.through = entry.position;
+    reading.bytes += 'line' in entry.content ? entry.content.line.length : 0;
+  }
+  reading.through = frame.lastPosition;
+  return true;
 }
 
 interface Frame {
+  readonly path: string;
   readonly start: number;
   readonly end: number;
+  readonly firstPosition: number;
   readonly lastPosition: number;
   readonly records: () => readonly LogRecord[];
 }
@@ -139,8 +201,10 @@ function* framesIn(fd: number, path: string, start: number): Generator<Frame> {
     if (header === null) return;
     const begin = offset;
     yield {
+      path,
       start: begin,
       end: begin + header.length,
+      firstPosition: header.firstPosition,
       lastPosition: header.lastPosition,
       records: () => recordsOf(readPart(fd, path, begin, header.length), path, begin),
     };
@@ -151,8 +215,7 @@ function* framesIn(fd: number, path: string, start: number): Generator<Frame> {
 function recordsOf(bytes: Uint8Array, path: string, offset: number): readonly LogRecord[] {
   const frame = frameAt(bytes, 0);
   if (frame.kind === 'frame') return readLogPayload(frame.payload, frame.header.firstPosition);
-  const message = `the frame at byte ${offset} is damaged; run 'eventlogd verify'`;
-  throw new FailureError({ phase: 'read', code: 'CORRUPT', path, message });
+  throw new Damage(path, offset);
 }
 
 function* entriesOf(records: readonly LogRecord[], task: PositionTask): Generator<LogEntry> {

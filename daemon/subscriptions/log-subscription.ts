@@ -12,6 +12,7 @@ import { errorToWire } from '../../shared/error-wire.js';
 import {
   EventLogError,
   InvalidArgumentError,
+  LogCorruptError,
   PositionExpiredError,
   StorageFailedError,
 } from '../../shared/errors.js';
@@ -185,11 +186,23 @@ export class LogSubscription implements LogFollower, PageReader {
       throw new StorageFailedError(`${path} cannot be read: ${message}`, 'not-committed');
     }
     const scan = done.result.value;
-    if (scan.kind === 'entries') return scan;
-    throw new PositionExpiredError(
-      scan.earliest,
-      `position ${this.#position} lies before the retained log, which begins at ${scan.earliest}; read the streams, then follow from there`,
-    );
+    switch (scan.kind) {
+      case 'entries':
+        return scan;
+      case 'expired':
+        throw new PositionExpiredError(
+          scan.earliest,
+          `position ${this.#position} lies before the retained log, which begins at ${scan.earliest}; read the streams, then follow from there`,
+        );
+      case 'gone':
+        // The oldest segments go as time goes by, no other does.
+        if (source().segments[0]?.path !== segments[0]?.path) return await this.#scan(bytesMax);
+        throw corrupt(scan.path, 0, 'it is not there');
+      case 'damaged':
+        throw corrupt(scan.path, scan.offset, 'a frame that was durable is damaged');
+      default:
+        return scan satisfies never;
+    }
   }
 
   #rowOf({ position, journal, id, content }: LogEntry): EncodedRow {
@@ -234,6 +247,11 @@ export class LogSubscription implements LogFollower, PageReader {
   #isEnded(): boolean {
     return this.#state === 'ended';
   }
+}
+
+function corrupt(path: string, offset: number, why: string): LogCorruptError {
+  const message = `${path}, byte ${offset}: ${why}; run 'eventlogd verify'`;
+  return new LogCorruptError(path, offset, message);
 }
 
 function liveRow(hub: Hub, event: SealedEvent): EncodedRow {
