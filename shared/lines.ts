@@ -7,6 +7,12 @@
 import { Buffer } from 'node:buffer';
 import type { JsonMember } from './json-scan.js';
 
+/** The keys of an object. */
+export interface Keys {
+  readonly size: number;
+  has(key: string): boolean;
+}
+
 /** What the daemon adds to a turn's text, each only where the text lacks it. */
 export interface TurnAssignment {
   readonly sessionId: string;
@@ -41,7 +47,7 @@ function formatRunCreatedAt(createdAtUs: number): string {
  */
 export function composeTurnLine(
   text: Uint8Array,
-  shape: { readonly keys: ReadonlySet<string>; readonly closeBrace: number },
+  shape: { readonly keys: Keys; readonly closeBrace: number },
   assigned: TurnAssignment,
 ): Uint8Array {
   const { keys, closeBrace } = shape;
