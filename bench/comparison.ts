@@ -29,7 +29,7 @@ export interface Comparison {
   readonly targets: readonly Target[];
 }
 
-/** A target beside what was measured. Where its reference did not run, `measured` is null. */
+/** A target beside what was measured: null where one side did not run, or had nothing to count. */
 export interface Verdict {
   readonly target: Target;
   readonly measured: Spread | null;
@@ -42,7 +42,9 @@ export interface Verdict {
  */
 export function judge({ entries }: Comparison, target: Target): Verdict {
   const measured = valuesFor(target, entries);
-  if (measured === null) return { target, measured, isMet: null };
+  if (measured === null || !measured.every(Number.isFinite)) {
+    return { target, measured: null, isMet: null };
+  }
   const spread = spreadOf(measured);
   const isMet =
     target.bound === 'at most' ? spread.median <= target.limit : spread.median >= target.limit;
