@@ -29,11 +29,11 @@ const QUICK: Scale = {
   name: 'quick',
   repetitions: 3,
   longRepetitions: 2,
-  sliceSeconds: 0.5,
+  sliceSeconds: 0.4,
   warmUpSeconds: 0.5,
-  largeThreadEvents: 100_000,
-  bootSessions: [10, 5_000],
-  sessions: 5_000,
+  largeThreadEvents: 50_000,
+  bootSessions: [10, 2_000],
+  sessions: 2_000,
 };
 
 interface Options {

@@ -51,8 +51,11 @@ export function scanEventText(bytes: Uint8Array, bytesMax: number): EventText {
 }
 
 /** The member with that key, the last one if there are several. */
-export function findMember(text: EventText, key: string): JsonMember | undefined {
-  return text.members.findLast((member) => member.key === key);
+export function findMember({ members }: EventText, key: string): JsonMember | undefined {
+  for (let at = members.length - 1; at >= 0; at -= 1) {
+    if (members[at]?.key === key) return members[at];
+  }
+  return undefined;
 }
 
 /** The value of a member that is no object or array; `undefined` stands for those. */

@@ -20,7 +20,28 @@ export interface EventPlace {
   readonly isDeleted?: boolean | undefined;
 }
 
-const detailsByEvent = new WeakMap<object, EventDetails>();
+/** Gives the very object that it is made from, so that private fields can be put on that. */
+class Itself {
+  constructor(object: object) {
+    return object;
+  }
+}
+
+/** Puts details on records, where nobody else sees them: far cheaper than a WeakMap of as many. */
+class Details extends Itself {
+  readonly #details: EventDetails;
+
+  constructor(record: object, details: EventDetails) {
+    super(record);
+    this.#details = details;
+  }
+
+  static of(record: unknown): EventDetails | undefined {
+    const isObject = typeof record === 'object' && record !== null;
+    return isObject && #details in record ? record.#details : undefined;
+  }
+}
+
 /** Records that got their `seq` on reading. */
 const numberedOnReading = new WeakSet<object>();
 
@@ -36,7 +57,7 @@ const numberedOnReading = new WeakSet<object>();
  * console.log(formatCursor(cursor), text);
  */
 export function detailsOf(event: TurnEvent | RunEvent): EventDetails {
-  const details = detailsByEvent.get(event);
+  const details = Details.of(event);
   if (details === undefined) {
     throw new InvalidArgumentError('event', 'event is no object that eventlogd returned');
   }
@@ -82,7 +103,7 @@ function withDetails(
   line: string,
   place: EventPlace,
 ): Record<string, unknown> {
-  detailsByEvent.set(record, {
+  new Details(record, {
     cursor: { generation: place.generation, seq: place.seq },
     // No position is 0: that stands for an event whose position the daemon does not know.
     ...(place.position ? { position: place.position } : {}),

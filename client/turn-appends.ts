@@ -6,7 +6,7 @@
 import { InvalidArgumentError, InvalidEventError } from '../shared/errors.js';
 import type { TurnEvent } from '../shared/events.js';
 import { escapeLineSeparators } from '../shared/json-escape.js';
-import { composeTurnLine } from '../shared/lines.js';
+import { type TurnAssignment, turnTail } from '../shared/lines.js';
 import type { WireAck } from '../shared/protocol.js';
 import { requireAck } from './acks.js';
 import { requireAppendOptions, requireBoolean, requireId, requireString } from './arguments.js';
@@ -102,19 +102,25 @@ function appendedTurn(
 ): TurnEvent {
   const place = { seq: ack.seq, generation: ack.generation, position: ack.position, duplicate };
   if (ack.text instanceof Uint8Array) return turnEventOf(decodeText(ack.text), place);
-  const line = composeTurnLine(
-    text.bytes,
-    { keys: new Set(text.members.map(({ key }) => key)), closeBrace: text.closeBrace },
-    {
-      sessionId: target.sessionId,
-      streamId: target.streamId,
-      turnId: ack.turnId,
-      createdAtUs: ack.createdAtUs,
-      seq: ack.seq,
-    },
-  );
-  return turnEventOf(decodeText(escapeLineSeparators(line)), {
-    ...place,
-    isDeleted: ack.text === null,
+  const line = lineOf(text, {
+    sessionId: target.sessionId,
+    streamId: target.streamId,
+    turnId: ack.turnId,
+    createdAtUs: ack.createdAtUs,
+    seq: ack.seq,
   });
+  return turnEventOf(line, { ...place, isDeleted: ack.text === null });
+}
+
+/** The line as the daemon made it. */
+function lineOf(text: EventText, assigned: TurnAssignment): string {
+  const { bytes, members, closeBrace } = text;
+  const keys = {
+    size: members.length,
+    has: (key: string) => findMember(text, key) !== undefined,
+  };
+  const line = decodeText(escapeLineSeparators(bytes));
+  // What follows the last brace is spaces: as many characters as bytes.
+  const close = line.length - (bytes.length - closeBrace);
+  return `${line.slice(0, close)}${turnTail(keys, assigned)}${line.slice(close)}`;
 }

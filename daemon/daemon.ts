@@ -194,7 +194,7 @@ class RunningDaemon implements Daemon {
         epoch: recovered.epoch,
         version: packageVersion(),
         refusals: this.#refusals,
-        stats: () => statsOf(this.measures()),
+        stats: () => this.#stats(),
       },
       onProblem: (reason) => logger.warn({ reason }, 'connection problem'),
     });
@@ -219,6 +219,7 @@ class RunningDaemon implements Daemon {
   measures(): Measures {
     return {
       store: this.#store.measures(),
+      open: this.#store.streamTotals(),
       status: this.status(),
       connections: this.#listener.connections,
       requestBytes: this.#listener.requestBytes,
@@ -226,6 +227,11 @@ class RunningDaemon implements Daemon {
       refusals: this.#refusals,
       version: packageVersion(),
     };
+  }
+
+  #stats(): object {
+    const [store, status] = [this.#store.measures(), this.status()];
+    return statsOf({ store, status, connections: this.#listener.connections });
   }
 
   async metrics(): Promise<{ readonly type: string; readonly text: string }> {

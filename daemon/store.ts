@@ -71,7 +71,7 @@ export interface StoreMeasures {
   /** How often streams were read from their files, and read anew for a change of others. */
   readonly loads: number;
   readonly reloads: number;
-  readonly open: StreamTotals;
+  readonly openStreams: number;
   /** Streams that the catalog knows. */
   readonly streams: number;
   readonly subscriptions: number;
@@ -198,7 +198,7 @@ export class Store {
       },
       loads: loads.loads,
       reloads: loads.reloads,
-      open: totalsOf(table.inUse()),
+      openStreams: table.openStreams,
       streams: this.catalog.size,
       subscriptions: hub.subscriptions,
       pushed: { ...hub.counts },
@@ -208,6 +208,11 @@ export class Store {
       epoch: this.#options.recovered.epoch,
       position: committer.frontier,
     };
+  }
+
+  /** Sums over all open streams: it looks at each. */
+  streamTotals(): StreamTotals {
+    return totalsOf(this.table.inUse());
   }
 
   #openLog(): LogTail {

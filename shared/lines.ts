@@ -7,6 +7,12 @@
 import { Buffer } from 'node:buffer';
 import type { JsonMember } from './json-scan.js';
 
+/** The keys of an object. */
+export interface Keys {
+  readonly size: number;
+  has(key: string): boolean;
+}
+
 /** What the daemon adds to a turn's text, each only where the text lacks it. */
 export interface TurnAssignment {
   readonly sessionId: string;
@@ -36,38 +42,36 @@ function formatRunCreatedAt(createdAtUs: number): string {
  * The line of a turn, without its LF: the caller's text, then what it lacks, then `seq`.
  *
  * @param text the caller's text, already escaped
- * @param keys the keys that the text has
- * @param closeBrace offset of the text's last brace
+ * @param shape the keys that the text has, and the offset of its last brace
  */
 export function composeTurnLine(
   text: Uint8Array,
-  shape: { readonly keys: ReadonlySet<string>; readonly closeBrace: number },
+  { keys, closeBrace }: { readonly keys: Keys; readonly closeBrace: number },
   assigned: TurnAssignment,
 ): Uint8Array {
-  const { keys, closeBrace } = shape;
-  let added = '';
-  const add = (key: string, value: string): void => {
-    if (!keys.has(key)) added += `,"${key}":${value}`;
-  };
-  if (assigned.streamId !== undefined) add('stream_id', quoted(assigned.streamId));
-  if (assigned.streamId !== undefined && assigned.turnId !== undefined) {
-    add('turn_id', quoted(assigned.turnId));
-  }
-  add('version', '1');
-  add('session_id', quoted(assigned.sessionId));
-  if (assigned.streamId === undefined && assigned.turnId !== undefined) {
-    add('turn_id', quoted(assigned.turnId));
-  }
-  if (assigned.createdAtUs !== undefined) {
-    add('created_at', formatTurnCreatedAt(assigned.createdAtUs));
-  }
-  add('seq', String(assigned.seq));
-  const tail = keys.size === 0 ? added.slice(1) : added;
+  const tail = turnTail(keys, assigned);
   const line = Buffer.allocUnsafe(text.length + Buffer.byteLength(tail));
   line.set(text.subarray(0, closeBrace));
   const at = closeBrace + line.write(tail, closeBrace);
   line.set(text.subarray(closeBrace), at);
   return line;
+}
+
+/** What is added to a turn's text before its last brace. */
+export function turnTail(keys: Keys, assigned: TurnAssignment): string {
+  const { streamId, turnId, createdAtUs } = assigned;
+  let added = '';
+  const add = (key: string, value: string): void => {
+    if (!keys.has(key)) added += `,"${key}":${value}`;
+  };
+  if (streamId !== undefined) add('stream_id', quoted(streamId));
+  if (streamId !== undefined && turnId !== undefined) add('turn_id', quoted(turnId));
+  add('version', '1');
+  add('session_id', quoted(assigned.sessionId));
+  if (streamId === undefined && turnId !== undefined) add('turn_id', quoted(turnId));
+  if (createdAtUs !== undefined) add('created_at', formatTurnCreatedAt(createdAtUs));
+  add('seq', String(assigned.seq));
+  return keys.size === 0 ? added.slice(1) : added;
 }
 
 const LINE_SEPARATORS = /[\u0085\u2028\u2029]/g;

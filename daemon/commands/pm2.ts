@@ -76,7 +76,7 @@ function monitored(measures: Measures, now: Look, before: Look): Record<string, 
     queue: gauge(store.queued),
     connections: gauge(connections),
     subscriptions: gauge(store.subscriptions),
-    'open streams': gauge(store.open.count),
+    'open streams': gauge(store.openStreams),
     'commit log': gauge(Math.round(store.logBytes / MIB), 'MiB'),
     'checkpoint age': gauge(Math.round(store.checkpoint.ageMs / 1000), 's'),
   };

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Keys } from '../../shared/lines.js';
 import type { AckRun } from '../storage/catalog-format.js';
 import type { RunRowKind, TurnRowKind } from '../storage/line-facts.js';
 import type { Identity } from '../storage/log-records.js';
@@ -19,7 +20,7 @@ export interface PreparedTurn {
   readonly fileName: string;
   /** Checked and escaped. */
   readonly text: Uint8Array;
-  readonly keys: ReadonlySet<string>;
+  readonly keys: Keys;
   readonly closeBrace: number;
   /** What the text itself says of its turn. */
   readonly kind: TurnRowKind;

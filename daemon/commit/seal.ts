@@ -176,10 +176,8 @@ export class Batch {
     if (conditions.expectedSeq !== null) {
       const [stream] = streams;
       if (stream === undefined || streams.length > 1) {
-        return new InvalidArgumentError(
-          'expectedSeq',
-          'expectedSeq needs all events to be of one thread',
-        );
+        const why = 'expectedSeq needs all events to be of one thread';
+        return new InvalidArgumentError('expectedSeq', why);
       }
       const actual = this.lastSeq(stream);
       if (actual !== conditions.expectedSeq) {
@@ -191,12 +189,12 @@ export class Batch {
     }
     const turn = events[0];
     if (turn?.journal !== 'turns') return null;
-    const tooLarge = refuseOversize(turn, this.#turnOf(turn));
-    return tooLarge ?? (conditions.unlessTerminal ? this.#terminal(turn) : null);
+    const turnId = this.#turnOf(turn);
+    const tooLarge = refuseOversize(turn, turnId);
+    return tooLarge ?? (conditions.unlessTerminal ? this.#terminal(turn, turnId) : null);
   }
 
-  #terminal(turn: PreparedTurn): TerminalRefusal | null {
-    const turnId = this.#turnOf(turn);
+  #terminal(turn: PreparedTurn, turnId: string): TerminalRefusal | null {
     if (turnId === '') return null;
     const row = turn.stream.turns.terminalOf(turnId);
     if (row !== undefined) return new TerminalRefusal(turn.stream, { row });

@@ -80,7 +80,8 @@ export class StreamDraft {
   add(event: SealedEvent): void {
     this.events.push(event);
     this.lastSeq = event.seq;
-    this.lastCreatedAtUs = event.createdAtUs;
+    // Lines of other programs may have no stamp.
+    if (event.createdAtUs > 0) this.lastCreatedAtUs = event.createdAtUs;
     const { kind } = event;
     if (kind.journal === 'runs' || kind.turnId === '') return;
     if (kind.streamId !== '') {

@@ -8,6 +8,7 @@ import { statfs } from 'node:fs/promises';
 import type { CommitHealth } from '../commit/health.js';
 import type { SubscriptionCounts } from '../server/subscriptions.js';
 import type { StoreMeasures } from '../store.js';
+import type { StreamTotals } from '../streams/stream-totals.js';
 
 /** What a daemon is doing. */
 export type DaemonState = 'starting' | 'serving' | 'draining' | 'failing' | 'stopped';
@@ -23,6 +24,8 @@ export interface DaemonStatus {
 /** All of it. */
 export interface Measures {
   readonly store: StoreMeasures;
+  /** All open streams together. */
+  readonly open: StreamTotals;
   readonly status: DaemonStatus;
   readonly connections: number;
   readonly requestBytes: number;
@@ -45,9 +48,13 @@ export async function diskRoomOf(folder: string): Promise<DiskRoom> {
   return { size: blocks * bsize, free: bavail * bsize };
 }
 
-/** What `stats` answers. */
-export function statsOf({ store, status, connections }: Measures): object {
-  const { commit, fsyncs, checkpoint, open, ...rest } = store;
+/** What `stats` answers: nothing for which streams or subscriptions have to be walked, since any client may ask at any rate. */
+export function statsOf({
+  store,
+  status,
+  connections,
+}: Pick<Measures, 'store' | 'status' | 'connections'>): object {
+  const { commit, fsyncs, checkpoint, ...rest } = store;
   const { turns, runs } = commit.journals;
   return {
     appends: turns.appends + runs.appends,
@@ -57,7 +64,7 @@ export function statsOf({ store, status, connections }: Measures): object {
     fsyncs,
     checkpoints: checkpoint.count,
     lastCheckpoint: checkpoint.last,
-    openStreams: open.count,
+    openStreams: rest.openStreams,
     subscriptions: rest.subscriptions,
     pushed: rest.pushed,
     queued: rest.queued,

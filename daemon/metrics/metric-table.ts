@@ -156,11 +156,11 @@ export const METRICS: readonly Metric[] = [
     'Events that were sent to subscribers',
     ({ measures }) => measures.store.pushed.sent,
   ),
-  gauge('open_streams', 'Streams in memory', ({ measures }) => measures.store.open.count),
+  gauge('open_streams', 'Streams in memory', ({ measures }) => measures.store.openStreams),
   gauge(
     'open_streams_bytes',
     'Memory of the open streams, roughly',
-    ({ measures }) => measures.store.open.bytes,
+    ({ measures }) => measures.open.bytes,
   ),
   gauge('streams', 'Streams that the catalog knows', ({ measures }) => measures.store.streams),
   counter(
@@ -171,12 +171,12 @@ export const METRICS: readonly Metric[] = [
   gauge(
     'fenced_streams',
     'Open streams that take no appends until they are repaired',
-    ({ measures }) => measures.store.open.fenced,
+    ({ measures }) => measures.open.fenced,
   ),
   gauge(
     'malformed_lines',
     'Lines in the files of open streams that are no events',
-    ({ measures }) => measures.store.open.malformedLines,
+    ({ measures }) => measures.open.malformedLines,
   ),
   counter(
     'foreign_events_total',

@@ -14,17 +14,33 @@ export interface FrameSink {
   drained(): Promise<void>;
 }
 
-/** The answer to one call. */
+/** Whose call is answered. */
+export interface CallOwner {
+  /** Answers with an error. */
+  refuse(id: number, error: unknown): void;
+  /** The call is over. */
+  finished(call: Call): void;
+}
+
+/** A call, and what it took on the wire. */
+export interface Call {
+  readonly id: number;
+  readonly bytes: number;
+}
+
+/** The answer to one call: in the end `end` or `fail`. */
 export class AnswerWriter {
   readonly #sink: FrameSink;
-  readonly #id: number;
+  readonly #owner: CallOwner;
+  readonly #call: Call;
   #rows: WireRow[] = [];
   #bytes = 0;
-  #hasBegun = false;
+  #state: 'new' | 'begun' | 'over' = 'new';
 
-  constructor(sink: FrameSink, id: number) {
+  constructor(sink: FrameSink, owner: CallOwner, call: Call) {
     this.#sink = sink;
-    this.#id = id;
+    this.#owner = owner;
+    this.#call = call;
   }
 
   /** Resolves when the client has taken most of what was sent; rejects when it is gone. */
@@ -34,7 +50,7 @@ export class AnswerWriter {
 
   /** Forgets the rows so far, for them to be read anew; false where some were sent already. */
   restart(): boolean {
-    if (this.#hasBegun) return false;
+    if (this.#state !== 'new') return false;
     this.#rows = [];
     this.#bytes = 0;
     return true;
@@ -56,8 +72,21 @@ export class AnswerWriter {
 
   /** Sends the last frame. */
   end(rest: Partial<Answer> = {}): void {
-    const rows = this.#rows.length === 0 ? {} : { rows: this.#rows };
-    this.#sink.send({ id: this.#id, ...rows, ...rest });
+    const rows = this.#rows.length === 0 ? undefined : this.#rows;
+    this.#sink.send({ id: this.#call.id, rows, ...rest });
+    this.#finish();
+  }
+
+  /** Sends an error in place of what is left. */
+  fail(error: unknown): void {
+    this.#owner.refuse(this.#call.id, error);
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    this.#owner.finished(this.#call);
   }
 
   async #longRow(row: WireRow, text: Uint8Array): Promise<void> {
@@ -78,8 +107,8 @@ export class AnswerWriter {
     const rows = this.#rows.length === 0 ? {} : { rows: this.#rows };
     this.#rows = [];
     this.#bytes = 0;
-    this.#hasBegun = true;
-    this.#sink.send({ id: this.#id, more: true, ...rows, ...part });
+    if (this.#state === 'new') this.#state = 'begun';
+    this.#sink.send({ id: this.#call.id, more: true, ...rows, ...part });
     await this.#sink.drained();
   }
 }

@@ -7,24 +7,15 @@ import type { Cursor } from '../../shared/cursor.js';
 import { errorToWire } from '../../shared/error-wire.js';
 import { StorageFailedError, TurnTerminalError } from '../../shared/errors.js';
 import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
-import type { WireAck, WireError } from '../../shared/protocol.js';
+import type { WireAck } from '../../shared/protocol.js';
 import type { AppendResult } from '../commit/operations.js';
+import type { SealedEvent } from '../commit/stream-draft.js';
 import type { TerminalRefusal } from '../commit/terminal-refusal.js';
 import type { AckRun } from '../storage/catalog-format.js';
 import type { Stream } from '../streams/stream.js';
 import type { StreamTable } from '../streams/stream-table.js';
 import type { AnswerWriter } from './answer-writer.js';
-import type { ServerContext } from './context.js';
-
-/** A refusal whose wire form carries more than the error. */
-export class WireRefusal extends Error {
-  readonly wire: WireError;
-
-  constructor(wire: WireError) {
-    super(wire.message);
-    this.wire = wire;
-  }
-}
+import { WireRefusal } from './wire-refusal.js';
 
 /** An append that was not refused, with the event that it found in its place. */
 export type SettledAppend =
@@ -47,38 +38,48 @@ export async function foundPresent(
 }
 
 /** Answers an append that was not refused. */
-export async function answerAppend(
-  { store }: ServerContext,
+export function answerAppend(
+  table: StreamTable,
   result: SettledAppend,
   answer: AnswerWriter,
-): Promise<void> {
+): void {
   switch (result.kind) {
-    case 'appended': {
-      // Members that are undefined are left out on the wire.
-      const acks = result.events.map(
-        ({ seq, stream, position, stampUs, chosenTurn }): WireAck => ({
-          seq,
-          generation: stream.generation,
-          position,
-          createdAtUs: stampUs ?? undefined,
-          turnId: chosenTurn ?? undefined,
-        }),
-      );
-      return answer.end({ acks, created: true });
-    }
+    case 'appended':
+      return answer.end({ acks: result.events.map(ackOf), created: true });
     case 'present': {
       const { kind: _kind, ...found } = result;
       return answer.end({ acks: [{ ...found, position: 0 }], created: false });
     }
     case 'duplicate':
-      for (const run of result.runs) await answerDuplicate(store.table, run, answer);
-      return answer.end({ duplicate: true, created: true });
+      answerDuplicates(table, result.runs, answer).catch((error: unknown) => answer.fail(error));
+      return;
     default:
-      return result satisfies never;
+      result satisfies never;
   }
 }
 
-/** The first result of an append that was sent again; its lines may be deleted since. */
+/** What the daemon assigned; members that are undefined are left out on the wire. */
+function ackOf({ seq, stream, position, stampUs, chosenTurn }: SealedEvent): WireAck {
+  return {
+    seq,
+    generation: stream.generation,
+    position,
+    createdAtUs: stampUs ?? undefined,
+    turnId: chosenTurn ?? undefined,
+  };
+}
+
+/** The first results of an append that was sent again. */
+async function answerDuplicates(
+  table: StreamTable,
+  runs: readonly AckRun[],
+  answer: AnswerWriter,
+): Promise<void> {
+  for (const run of runs) await answerDuplicate(table, run, answer);
+  answer.end({ duplicate: true, created: true });
+}
+
+/** Events that follow one another; their lines may be deleted since. */
 async function answerDuplicate(
   table: StreamTable,
   run: AckRun,

@@ -15,23 +15,14 @@ import {
   JSON_MEMBERS_MAX,
 } from '../../shared/limits.js';
 import type { RequestOf } from '../../shared/protocol.js';
-import type { AppendConditions, AppendResult, PreparedEvent } from '../commit/operations.js';
-import { TerminalRefusal } from '../commit/terminal-refusal.js';
+import type { AppendConditions, PreparedEvent } from '../commit/operations.js';
 import { journalFileName } from '../storage/layout.js';
 import type { Identity } from '../storage/log-records.js';
 import type { Stream } from '../streams/stream.js';
 import type { AnswerWriter } from './answer-writer.js';
-import {
-  answerAppend,
-  foundPresent,
-  type SettledAppend,
-  terminalRefusal,
-} from './append-answers.js';
 import type { ServerContext } from './context.js';
+import { PendingAppend, type Prepared, streamsOf } from './pending-append.js';
 import { boundedText, checkText, prepareRun, prepareTurn } from './prepare-event.js';
-
-/** What an event may add to its text in the log: ids, stamp, seq and the record's own fields. */
-const EVENT_OVERHEAD_BYTES = 1_024;
 
 /** Handles the appends of one connection. */
 export class Appends {
@@ -45,32 +36,30 @@ export class Appends {
     this.#clientId = clientId;
   }
 
-  async turn(request: RequestOf<'turns.append'>, answer: AnswerWriter): Promise<void> {
-    const { sessionId, streamId = null } = request;
-    checkId('session', sessionId);
+  turn(request: RequestOf<'turns.append'>, answer: AnswerWriter): void {
+    checkId('session', request.sessionId);
     checkNumber(request);
     const texts = [this.#bounded(request.text)];
-    const result = await this.#inOrder(texts, (scans) => {
-      const checked = checkText(texts[0] as Uint8Array, scans[0] as JsonScan, 'turn');
-      const parts = prepareTurn(checked, sessionId, streamId);
-      const fileName = journalFileName(sessionId);
-      const stream = this.#context.store.table.hold({ journal: 'turns', id: sessionId });
-      const bytesMax = this.#context.limits.eventBytesMax;
-      const event: PreparedEvent = { ...parts, journal: 'turns', stream, fileName, bytesMax };
-      const kind = `turn ${sessionId} ${streamId ?? ''}`;
-      return {
-        events: [event],
-        conditions: this.#conditions(request, {
-          kind,
-          texts,
-          unlessTerminal: request.unlessTerminal === true,
-        }),
-      };
-    });
-    await answerAppend(this.#context, result, answer);
+    this.#inOrder(answer, texts, (scans) => this.#prepareTurn(request, texts, scans));
   }
 
-  async runs(request: RequestOf<'runs.put'>, answer: AnswerWriter): Promise<void> {
+  #prepareTurn(
+    request: RequestOf<'turns.append'>,
+    texts: readonly Uint8Array[],
+    scans: readonly JsonScan[],
+  ): Prepared {
+    const { sessionId, streamId = null, unlessTerminal = false } = request;
+    const checked = checkText(texts[0] as Uint8Array, scans[0] as JsonScan, 'turn');
+    const parts = prepareTurn(checked, sessionId, streamId);
+    const kind = `turn ${sessionId} ${streamId ?? ''}`;
+    const conditions = this.#conditions(request, { kind, texts, unlessTerminal, ifAbsent: false });
+    const stream = this.#context.store.table.hold({ journal: 'turns', id: sessionId });
+    const bytesMax = this.#context.limits.eventBytesMax;
+    const event = { ...parts, stream, fileName: journalFileName(sessionId), bytesMax };
+    return { events: [event], conditions };
+  }
+
+  runs(request: RequestOf<'runs.put'>, answer: AnswerWriter): void {
     const { limits } = this.#context;
     checkNumber(request);
     const texts = request.texts.map((text) => this.#bounded(text));
@@ -81,32 +70,37 @@ export class Appends {
         `the batch has ${bytes} bytes, the limit is ${limits.batchBytesMax}: send smaller batches`,
       );
     }
-    const result = await this.#inOrder(texts, (scans) => {
-      // The batch is checked whole before a stream is touched.
-      const parts = scans.map((scan, at) =>
-        prepareRun(checkText(texts[at] as Uint8Array, scan, 'run')),
-      );
-      for (const { threadId, runId } of parts) {
-        checkId('thread', threadId);
-        checkId('run', runId);
+    this.#inOrder(answer, texts, (scans) => this.#prepareRuns(request, texts, scans));
+  }
+
+  #prepareRuns(
+    request: RequestOf<'runs.put'>,
+    texts: readonly Uint8Array[],
+    scans: readonly JsonScan[],
+  ): Prepared {
+    // The batch is checked whole before a stream is touched.
+    const parts = scans.map((scan, at) =>
+      prepareRun(checkText(texts[at] as Uint8Array, scan, 'run')),
+    );
+    for (const { threadId, runId } of parts) {
+      checkId('thread', threadId);
+      checkId('run', runId);
+    }
+    const { ifAbsent = false } = request;
+    const kind = ifAbsent ? 'putIfAbsent' : 'put';
+    const conditions = this.#conditions(request, { kind, texts, unlessTerminal: false, ifAbsent });
+    const held = new Map<string, Stream>();
+    const events = parts.map((part): PreparedEvent => {
+      const { threadId, runId, head, kind: row, createdAt } = part;
+      let stream = held.get(threadId);
+      if (stream === undefined) {
+        stream = this.#context.store.table.hold({ journal: 'runs', id: threadId });
+        held.set(threadId, stream);
       }
-      const held = new Map<string, Stream>();
-      const events = parts.map((part): PreparedEvent => {
-        const { threadId, runId, ...rest } = part;
-        let stream = held.get(threadId);
-        if (stream === undefined) {
-          stream = this.#context.store.table.hold({ journal: 'runs', id: threadId });
-          held.set(threadId, stream);
-        }
-        return { ...rest, journal: 'runs', stream, fileName: journalFileName(runId) };
-      });
-      const kind = request.ifAbsent === true ? 'putIfAbsent' : 'put';
-      return {
-        events,
-        conditions: this.#conditions(request, { kind, texts, ifAbsent: request.ifAbsent === true }),
-      };
+      const fileName = journalFileName(runId);
+      return { journal: 'runs', stream, fileName, head, kind: row, createdAt };
     });
-    await answerAppend(this.#context, result, answer);
+    return { events, conditions };
   }
 
   /** Hands a deletion over after all operations before it. */
@@ -135,78 +129,42 @@ export class Appends {
    * Prepares an append and enqueues it. What takes time before that holds up the operations
    * that the client called later, so they are sealed in call order.
    */
-  async #inOrder(
+  #inOrder(
+    answer: AnswerWriter,
     texts: readonly Uint8Array[],
     prepare: (scans: readonly JsonScan[]) => Prepared,
-  ): Promise<SettledAppend> {
+  ): void {
     const isLarge = texts.some(({ length }) => length > INLINE_VALIDATION_BYTES_MAX);
-    if (this.#before === null && !isLarge) {
-      const prepared = prepare(texts.map(scanInline));
-      if (!needsLook(prepared)) return await this.#enqueue(prepared);
-      return await this.#later(async () => prepared);
+    if (this.#before !== null || isLarge) {
+      this.#later(answer, async () => prepare(await this.#scanAll(texts)));
+      return;
     }
-    return await this.#later(async () => prepare(await this.#scanAll(texts)));
+    const prepared = prepare(texts.map(scanInline));
+    if (needsLook(prepared)) this.#later(answer, async () => prepared);
+    else this.#enqueue(prepared, answer);
   }
 
-  async #later(prepare: () => Promise<Prepared>): Promise<SettledAppend> {
+  #later(answer: AnswerWriter, prepare: () => Promise<Prepared>): void {
     const before = this.#before;
-    const turn = (async (): Promise<{ readonly done: Promise<SettledAppend> }> => {
-      await before;
-      const prepared = await prepare();
-      await this.#checkNewIds(prepared);
-      const done = this.#enqueue(prepared);
-      // Wrapped, so that the next operation waits for the hand-over and not for the answer.
-      return { done };
-    })();
-    const handedOver = turn.then(
-      () => undefined,
-      () => undefined,
-    );
+    const handOver = async (): Promise<void> => {
+      try {
+        await before;
+        const prepared = await prepare();
+        await this.#checkNewIds(prepared);
+        this.#enqueue(prepared, answer);
+      } catch (error) {
+        answer.fail(error);
+      }
+    };
+    const handedOver = handOver();
     this.#before = handedOver;
     void handedOver.then(() => {
       if (this.#before === handedOver) this.#before = null;
     });
-    return await (await turn).done;
   }
 
-  async #enqueue(prepared: Prepared): Promise<SettledAppend> {
-    const { table } = this.#context.store;
-    const streams = [...new Set(prepared.events.map(({ stream }) => stream))];
-    try {
-      for (;;) {
-        const settled = await this.#attempt(prepared, streams);
-        if (settled !== null) return settled;
-      }
-    } finally {
-      for (const stream of streams) table.release(stream);
-    }
-  }
-
-  /** Null where what stood in the way was deleted before it could be shown: it is tried anew. */
-  async #attempt(
-    { events, conditions }: Prepared,
-    streams: readonly Stream[],
-  ): Promise<SettledAppend | null> {
-    const { table, committer } = this.#context.store;
-    try {
-      const result = await new Promise<AppendResult>((resolve, reject) => {
-        committer.enqueue({
-          kind: 'append',
-          streams,
-          events,
-          conditions,
-          bytes: bytesOf(events),
-          takenMs: performance.now(),
-          settle: { resolve, reject },
-        });
-      });
-      return result.kind === 'present' ? await foundPresent(table, result) : result;
-    } catch (error) {
-      if (!(error instanceof TerminalRefusal)) throw error;
-      const refusal = await terminalRefusal(table, error);
-      if (refusal === null) return null;
-      throw refusal;
-    }
+  #enqueue(prepared: Prepared, answer: AnswerWriter): void {
+    new PendingAppend(this.#context.store, prepared, answer).enqueue();
   }
 
   #scanAll(texts: readonly Uint8Array[]): Promise<readonly JsonScan[]> {
@@ -221,10 +179,10 @@ export class Appends {
   }
 
   /** An id that is too long to be new is appended to only where it exists. */
-  async #checkNewIds({ events }: Prepared): Promise<void> {
+  async #checkNewIds(prepared: Prepared): Promise<void> {
     const { table } = this.#context.store;
     try {
-      for (const { stream, fileName } of events) {
+      for (const { stream, fileName } of prepared.events) {
         const { name } = stream;
         await table.ready(stream);
         const kind = name.journal === 'turns' ? 'session' : 'thread';
@@ -240,7 +198,7 @@ export class Appends {
         }
       }
     } catch (error) {
-      for (const stream of new Set(events.map(({ stream }) => stream))) table.release(stream);
+      for (const stream of streamsOf(prepared)) table.release(stream);
       throw error;
     }
   }
@@ -254,15 +212,15 @@ export class Appends {
     more: {
       readonly kind: string;
       readonly texts: readonly Uint8Array[];
-      readonly unlessTerminal?: boolean;
-      readonly ifAbsent?: boolean;
+      readonly unlessTerminal: boolean;
+      readonly ifAbsent: boolean;
     },
   ): AppendConditions {
     const key = request.idempotencyKey ?? null;
     return {
       expectedSeq: request.expectedSeq ?? null,
-      unlessTerminal: more.unlessTerminal ?? false,
-      ifAbsent: more.ifAbsent ?? false,
+      unlessTerminal: more.unlessTerminal,
+      ifAbsent: more.ifAbsent,
       identity: this.#identity(request),
       key,
       fingerprint: key === null ? null : fingerprint(more.kind, more.texts),
@@ -280,11 +238,6 @@ export class Appends {
 interface Numbered {
   readonly number?: number;
   readonly lowest?: number;
-}
-
-interface Prepared {
-  readonly events: readonly PreparedEvent[];
-  readonly conditions: AppendConditions;
 }
 
 function scanInline(text: Uint8Array): JsonScan {
@@ -305,14 +258,6 @@ function fingerprint(kind: string, texts: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256').update(kind);
   for (const text of texts) hash.update(`\n${text.length}\n`).update(text);
   return Uint8Array.from(hash.digest().subarray(0, 16));
-}
-
-function bytesOf(events: readonly PreparedEvent[]): number {
-  return events.reduce(
-    (sum, event) =>
-      sum + (event.journal === 'turns' ? event.text : event.head).length + EVENT_OVERHEAD_BYTES,
-    0,
-  );
 }
 
 /** @throws InvalidIdError when `id` cannot name anything */

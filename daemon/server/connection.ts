@@ -8,12 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { errorToWire } from '../../shared/error-wire.js';
-import {
-  DrainingError,
-  EventLogError,
-  ProtocolError,
-  ProtocolVersionError,
-} from '../../shared/errors.js';
+import { DrainingError, ProtocolError, ProtocolVersionError } from '../../shared/errors.js';
 import { FrameDecoder } from '../../shared/frame-codec.js';
 import { Silence } from '../../shared/heartbeat.js';
 import {
@@ -25,9 +20,8 @@ import {
   FRAME_ITEMS_MAX,
   HELLO_TIMEOUT_MS,
 } from '../../shared/limits.js';
-import { type Notice, PROTOCOL_VERSION, type WireError } from '../../shared/protocol.js';
-import { AnswerWriter } from './answer-writer.js';
-import { WireRefusal } from './append-answers.js';
+import { type Notice, PROTOCOL_VERSION } from '../../shared/protocol.js';
+import { AnswerWriter, type CallOwner } from './answer-writer.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { ServerContext } from './context.js';
 import { Gathering, type GatheringRoom } from './gathering.js';
@@ -36,6 +30,9 @@ import { checkHello, checkNotice, checkRequest, isRequestType } from './request-
 import { Router } from './router.js';
 import { type SubscriptionCounts, Subscriptions } from './subscriptions.js';
 import { welcomeOf } from './welcome.js';
+import { wireError } from './wire-refusal.js';
+
+const DRAINING = 'the daemon is stopping; nothing was written, try again on its next start';
 
 type State = 'greeting' | 'serving' | 'draining' | 'closed';
 
@@ -62,6 +59,11 @@ export class Connection {
   readonly #subscriptions: Subscriptions;
   readonly #silence = new Silence();
   #heartbeatTimer: NodeJS.Timeout | undefined;
+  readonly #owner: CallOwner = {
+    refuse: (id, error) => this.#refuse(id, error),
+    finished: ({ bytes }) => this.#finished(bytes),
+  };
+  #isReading = false;
   #calls = 0;
   #bytes = 0;
   #idle: (() => void)[] = [];
@@ -150,6 +152,14 @@ export class Connection {
   }
 
   #read(): void {
+    // What is answered at once makes room for the next, which this very loop goes on to.
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#readMessages();
+    this.#isReading = false;
+  }
+
+  #readMessages(): void {
     const { budget } = this.#options;
     while (this.#state !== 'closed') {
       if (!this.#hasWindow()) {
@@ -202,26 +212,21 @@ export class Connection {
       return;
     }
     this.#calls += 1;
-    this.#serve(this.#router, message, { type, id })
-      .catch((error: unknown) => this.#refuse(id, error))
-      .finally(() => {
-        this.#calls -= 1;
-        this.#release(bytes);
-        if (this.#calls === 0) for (const resolve of this.#idle.splice(0)) resolve();
-        if (this.#socket.isPaused()) this.#read();
-      });
+    const answer = new AnswerWriter(this.#outbox, this.#owner, { id, bytes });
+    try {
+      if (this.#state === 'draining') throw new DrainingError(DRAINING);
+      const handled = this.#router.route(checkRequest(type, message), answer);
+      handled?.catch((error: unknown) => answer.fail(error));
+    } catch (error) {
+      answer.fail(error);
+    }
   }
 
-  async #serve(
-    router: Router,
-    message: Readonly<Record<string, unknown>>,
-    of: { readonly type: Parameters<typeof checkRequest>[0]; readonly id: number },
-  ): Promise<void> {
-    if (this.#state === 'draining')
-      throw new DrainingError(
-        'the daemon is stopping; nothing was written, try again on its next start',
-      );
-    await router.route(checkRequest(of.type, message), new AnswerWriter(this.#outbox, of.id));
+  #finished(bytes: number): void {
+    this.#calls -= 1;
+    this.#release(bytes);
+    if (this.#calls === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.#socket.isPaused()) this.#read();
   }
 
   #notice(notice: Notice): void {
@@ -322,12 +327,4 @@ export class Connection {
     this.#subscriptions.close();
     this.#options.onClose();
   }
-}
-
-function wireError(error: unknown, onProblem: (reason: string) => void): WireError {
-  if (error instanceof WireRefusal) return error.wire;
-  if (error instanceof EventLogError) return errorToWire(error);
-  const message = error instanceof Error ? error.message : String(error);
-  onProblem(error instanceof Error ? (error.stack ?? message) : message);
-  return { code: 'STORAGE_FAILED', message: `the daemon failed: ${message}`, outcome: 'unknown' };
 }

@@ -21,7 +21,6 @@ import {
 export interface CheckedText {
   readonly text: Uint8Array;
   readonly members: ReadonlyMap<string, JsonMember>;
-  readonly keys: ReadonlySet<string>;
   readonly closeBrace: number;
 }
 
@@ -73,7 +72,7 @@ export function checkText(
   }
   if (members.has('seq'))
     throw new InvalidEventError('seq', 'seq is assigned by the daemon: leave it out');
-  return { text, members, keys: new Set(members.keys()), closeBrace: scan.closeBrace };
+  return { text, members, closeBrace: scan.closeBrace };
 }
 
 /** The text to check: line separators escaped, not over the limit. */
@@ -88,7 +87,7 @@ export function boundedText(text: Uint8Array, eventBytesMax: number): Uint8Array
   return escaped;
 }
 
-type TurnParts = Omit<PreparedTurn, 'journal' | 'stream' | 'fileName' | 'bytesMax'>;
+type TurnParts = Omit<PreparedTurn, 'stream' | 'fileName' | 'bytesMax'>;
 
 /** A turn's text, checked. */
 export function prepareTurn(
@@ -101,16 +100,16 @@ export function prepareTurn(
   if (typeof event !== 'string' || event.trim() === '') {
     throw new InvalidEventError('event', 'event must be a string that is not blank');
   }
-  if (checked.keys.has('session_id') && value('session_id') !== sessionId) {
+  if (checked.members.has('session_id') && value('session_id') !== sessionId) {
     throw new InvalidEventError(
       'session_id',
       `session_id is another session's, not ${JSON.stringify(sessionId)}`,
     );
   }
-  if (streamId !== null && checked.keys.has('stream_id')) {
+  if (streamId !== null && checked.members.has('stream_id')) {
     throw new InvalidEventError('stream_id', 'appendForStream sets stream_id: leave it out');
   }
-  if (streamId !== null && checked.keys.has('turn_id') && !value('turn_id')) {
+  if (streamId !== null && checked.members.has('turn_id') && !value('turn_id')) {
     throw new InvalidEventError(
       'turn_id',
       'appendForStream sets turn_id: leave it out if it is empty',
@@ -125,11 +124,12 @@ export function prepareTurn(
   };
   const facts = recordFacts('turns', record);
   return {
+    journal: 'turns',
     text: checked.text,
-    keys: checked.keys,
+    keys: checked.members,
     closeBrace: checked.closeBrace,
     kind: facts.kind as TurnRowKind,
-    createdAt: checked.keys.has('created_at') ? facts.createdAt : null,
+    createdAt: checked.members.has('created_at') ? facts.createdAt : null,
     streamId,
   };
 }
@@ -142,7 +142,7 @@ export interface RunParts extends Omit<PreparedRun, 'journal' | 'stream' | 'file
 
 export function prepareRun(checked: CheckedText): RunParts {
   const value = valueReader(checked);
-  for (const key of checked.keys) {
+  for (const key of checked.members.keys()) {
     if (!RUN_KEYS.has(key)) {
       throw new InvalidEventError(
         key,

@@ -3,13 +3,15 @@
  *
  * @module
  */
-import type { Request } from '../../shared/protocol.js';
+import type { Request, RequestOf } from '../../shared/protocol.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
 import { sendRepair } from './repair.js';
 import type { Subscriptions } from './subscriptions.js';
+
+type Append = RequestOf<'turns.append' | 'runs.put'>;
 
 /** Routes the requests of one connection. */
 export class Router {
@@ -25,11 +27,16 @@ export class Router {
     this.#reads = new Reads(context);
   }
 
-  /** Handles a request; a refusal is thrown. */
-  async route(request: Request, answer: AnswerWriter): Promise<void> {
+  /** Handles a request, which ends its answer; a refusal is thrown or rejects. */
+  route(request: Request, answer: AnswerWriter): Promise<void> | undefined {
+    if (request.type === 'turns.append') this.#appends.turn(request, answer);
+    else if (request.type === 'runs.put') this.#appends.runs(request, answer);
+    else return this.#routeOther(request, answer);
+    return undefined;
+  }
+
+  async #routeOther(request: Exclude<Request, Append>, answer: AnswerWriter): Promise<void> {
     switch (request.type) {
-      case 'turns.append':
-        return await this.#appends.turn(request, answer);
       case 'turns.read':
         return await this.#reads.turns(request, answer);
       case 'turns.states':
@@ -46,8 +53,6 @@ export class Router {
         });
       case 'turns.repair':
         return await sendRepair(this.#context, sessionName(request.sessionId), request, answer);
-      case 'runs.put':
-        return await this.#appends.runs(request, answer);
       case 'runs.listMessages':
         return await this.#reads.listMessages(request, answer);
       case 'runs.listEvents':

@@ -95,6 +95,10 @@ export class StreamTable implements StreamSource {
     return this.#loader.counts;
   }
 
+  get openStreams(): number {
+    return this.#active.size + this.#idle.size;
+  }
+
   /** The stream if it is open, without touching it. */
   peek(name: StreamName): Stream | undefined {
     const key = streamKey(name);

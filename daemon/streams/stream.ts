@@ -156,7 +156,8 @@ export class Stream {
     });
     if (isTurn) this.turns.add(row, kind as TurnRowKind, createdAt);
     this.lastSeq = Math.max(this.lastSeq, seq);
-    this.lastCreatedAtUs = event.createdAtUs;
+    // Lines of other programs may have no stamp.
+    if (event.createdAtUs > 0) this.lastCreatedAtUs = event.createdAtUs;
   }
 
   /** Takes in what was read of a file, once the foreign events in it are in the stream. */

@@ -18,7 +18,7 @@ export type Break =
   | 'an answer that rests on an unsynced event';
 
 /** What stands in a compiled file, exactly once, and what stands there instead. */
-interface Edit {
+export interface Edit {
   readonly file: string;
   readonly anchor: string;
   readonly replacement: string;
@@ -68,13 +68,18 @@ export const BREAKS: Readonly<Record<Break, Edit>> = {
  * @throws Error when the compiled program no longer has the place that is to be changed
  */
 export async function makeBrokenBuild(folder: string, name: Break): Promise<string> {
+  return await makeBuild(folder, BREAKS[name]);
+}
+
+/** As `makeBrokenBuild`, with that change. */
+export async function makeBuild(folder: string, edit: Edit): Promise<string> {
   await cp(join(ROOT, 'package.json'), join(folder, 'package.json'));
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   for (const part of ['shared', 'daemon']) {
     await cp(join(ROOT, 'dist', part), join(folder, 'dist', part), { recursive: true });
   }
-  const path = join(folder, 'dist', BREAKS[name].file);
-  await writeFile(path, edited(await readFile(path, 'utf8'), BREAKS[name]));
+  const path = join(folder, 'dist', edit.file);
+  await writeFile(path, edited(await readFile(path, 'utf8'), edit));
   return join(folder, 'dist', 'daemon', 'main.js');
 }
 

@@ -31,8 +31,7 @@ export async function clash(
   }
   const repairing = onlineRepair(stage.dir, ['runs', REPAIRED_THREAD, '--apply']);
   if (killedAt !== null && stage.shim !== null) {
-    const end = await stage.workUnder([killAt(killedAt.point, killedAt.after)], MEET_MS);
-    stage.shim.clear();
+    const end = await stage.workUntilKilled(killAt(killedAt.point, killedAt.after), MEET_MS);
     if (typeof end === 'number')
       stage.ledger.find('exit', `the daemon ended with ${end} at ${killedAt.point}`);
     if (end !== 'running') await stage.comeBack(comeback);

@@ -19,13 +19,10 @@ const LOOK_MS = 50;
 /** Killed at a moment of its work. */
 export async function killAtMoment(stage: Stage, { at, comeback }: Of<'kill-at'>): Promise<Done> {
   if (stage.shim === null) return 'skipped';
-  const working = stage.workUnder([killAt(at.point, at.after)], MEET_MS);
+  const working = stage.workUntilKilled(killAt(at.point, at.after), MEET_MS);
   deleteSome(stage);
   const end = await working;
-  if (end === 'running') {
-    stage.shim.clear();
-    return 'skipped';
-  }
+  if (end === 'running') return 'skipped';
   if (end !== null) stage.ledger.find('exit', `the daemon ended with ${end} at ${at.point}`);
   await stage.comeBack(comeback);
   return 'done';
@@ -60,6 +57,8 @@ export async function failSync(stage: Stage, fault: Of<'failed-sync'>): Promise<
   const working = stage.workUnder(rules, MEET_MS);
   deleteSome(stage);
   let code = await working;
+  // It is ending already: another signal would meet a process that no longer handles any.
+  if (code === 'running' && (shim.hits()[0] ?? 0) > 0) code = await stage.endWithin(HEAL_MS);
   if (code === 'running') code = await stage.endSomehow('SIGTERM');
   const isMet = (shim.hits()[0] ?? 0) > 0;
   if (code !== (isMet ? IO_ERROR : 0))

@@ -50,6 +50,9 @@ const FOLLOWERS: readonly (Pick<FollowerPlan, 'what' | 'id'> & Partial<FollowerP
   { what: 'runs', id: 'td', eventTypes: ['note'], pauseMs: 1 },
 ];
 
+/** How the daemon ended: its exit code, or null after a kill; or that it runs. */
+export type End = number | null | 'running';
+
 interface Place {
   readonly folder: string;
   readonly act: Act;
@@ -223,15 +226,35 @@ export class Stage {
    *
    * @returns its exit code, null if it was killed, or that it still runs; the rules still hold
    */
-  async workUnder(rules: readonly Rule[], ms: number): Promise<number | null | 'running'> {
-    const { daemon } = this;
-    this.#mayEnd = true;
+  async workUnder(rules: readonly Rule[], ms: number): Promise<End> {
     this.shim?.set(rules);
     const over = new AbortController();
     const waiting = delay(ms, 'running' as const, { signal: over.signal });
     waiting.catch(() => undefined);
-    const end = await Promise.race([daemon.ended, waiting]);
+    const end = await this.#endOr(waiting);
     over.abort();
+    return end;
+  }
+
+  /** Waits for a daemon that is to end by itself. */
+  async endWithin(ms: number): Promise<End> {
+    return await this.#endOr(delay(ms, 'running' as const));
+  }
+
+  /** As `workUnder`, and lifts the rule; what it killed at the last instant was killed by it. */
+  async workUntilKilled(rule: Rule, ms: number): Promise<End> {
+    const end = await this.workUnder([rule], ms);
+    this.shim?.clear();
+    if (end !== 'running') return end;
+    // One that is dead answers no more.
+    return await this.#endOr(this.log.stats().then(() => 'running' as const));
+  }
+
+  /** How the daemon ends, which it may now; or what comes first. */
+  async #endOr(other: Promise<'running'>): Promise<End> {
+    const { daemon } = this;
+    this.#mayEnd = true;
+    const end = await Promise.race([daemon.ended, other]);
     if (end !== 'running') {
       this.#daemon = null;
       this.note('ended by itself', { code: end, output: daemon.output() });

@@ -8,10 +8,13 @@ export const PATIENCE_MS = 30_000;
 export class Finding extends Error {
   /** The conversation in which it did; or those that were under way, where that is not known. */
   readonly conversations: readonly Conversation[];
+  /** Whether it died of it. */
+  readonly isDeath: boolean;
 
-  constructor(message: string, conversations: readonly Conversation[] = []) {
+  constructor(message: string, conversations: readonly Conversation[] = [], isDeath = false) {
     super(message);
     this.name = 'Finding';
     this.conversations = conversations;
+    this.isDeath = isDeath;
   }
 }

@@ -1,34 +1,35 @@
 /** Hostile clients against a real daemon, while good clients work that must not notice. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect } from '../../../client/index.js';
 import { type SizeLimits, sizeLimits } from '../../../shared/limits.js';
 import type { DaemonProcess } from '../../support/daemon.js';
-import { offlineCommand } from '../../support/offline.js';
+import { checkAfterwards, checkSettled } from './aftermath.js';
 import { type Conversation, conversationOf, framesIn, probeOf } from './conversations.js';
-import { Finding, PATIENCE_MS } from './finding.js';
-import { startFuzzedDaemon, withScope } from './fuzzed-daemon.js';
+import { findCulprit } from './culprit.js';
+import { Finding } from './finding.js';
+import { type FuzzedDaemon, startFuzzedDaemon, withScope } from './fuzzed-daemon.js';
 import { type GoodClients, startGoodClients } from './good-clients.js';
 import type { GoodReport } from './good-clients.process.js';
 import { memoryBound, memoryOf } from './memory.js';
 import { play } from './player.js';
 
-export interface FuzzOptions {
+export interface FuzzOptions extends FuzzedDaemon {
   readonly seed: number;
   /** Conversations begin until so many frames were sent. */
   readonly frames: number;
   /** Conversations at the same time. */
   readonly connections: number;
-  readonly segmentBytes: number;
   readonly onProgress: (line: string) => void;
 }
 
-/** How a run went. */
+/** How a run went that has no finding. */
 export interface FuzzReport {
   readonly seed: number;
   readonly frames: number;
   readonly conversations: number;
+  /** How many of each kind. */
   readonly kinds: Readonly<Record<string, number>>;
   readonly seconds: number;
+  /** The most memory that the daemon took, where the system tells. */
   readonly peakBytes: number | null;
   readonly boundBytes: number;
   readonly good: GoodReport;
@@ -40,9 +41,9 @@ const LEFT_MAX = 24;
 const OTHER_CONNECTIONS = 5;
 const PROBE_MS = 500;
 const SAMPLE_MS = 50;
+/** Within which the end of a process is told. */
+const DEATH_MS = 1_000;
 const PROGRESS_MS = 5_000;
-/** Subscriptions that the good clients keep open at most: see there. */
-const GOOD_SUBSCRIPTIONS = 3;
 
 /**
  * Lets hostile clients loose on a daemon.
@@ -50,11 +51,17 @@ const GOOD_SUBSCRIPTIONS = 3;
  * @throws Finding for anything that must not be
  */
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
-  return await withScope(async (scope) => {
-    const daemon = await startFuzzedDaemon(scope, options.segmentBytes);
-    const good = startGoodClients(scope, { dir: daemon.dir, seed: options.seed });
-    return await new Fuzz(options, daemon, good).run();
-  });
+  try {
+    return await withScope(async (scope) => {
+      const daemon = await startFuzzedDaemon(scope, options);
+      const good = startGoodClients(scope, { dir: daemon.dir, seed: options.seed });
+      return await new Fuzz(options, daemon, good).run();
+    });
+  } catch (error) {
+    if (!(error instanceof Finding) || !error.isDeath) throw error;
+    const culprit = await findCulprit(error.conversations, options);
+    throw culprit === null ? error : new Finding(error.message, [culprit]);
+  }
 }
 
 class Fuzz {
@@ -67,7 +74,7 @@ class Fuzz {
   readonly #running: Map<number, Conversation> = new Map();
   readonly #left: (() => void)[] = [];
   readonly #kinds: Record<string, number> = {};
-  readonly #stop = new AbortController();
+  readonly #over = new AbortController();
   #next = 0;
   #frames = 0;
   #finding: Finding | null = null;
@@ -78,38 +85,33 @@ class Fuzz {
     this.#good = good;
     this.#limits = sizeLimits(options.segmentBytes);
     this.#pid = daemon.process.pid as number;
-    const idle = memoryOf(this.#pid)?.now ?? 0;
     const connections = options.connections + LEFT_MAX + OTHER_CONNECTIONS;
-    this.#boundBytes = memoryBound(idle, connections, this.#limits);
+    const idleBytes = memoryOf(this.#pid)?.now ?? 0;
+    this.#boundBytes = memoryBound({ idleBytes, connections, limits: this.#limits });
   }
 
   async run(): Promise<FuzzReport> {
     const began = performance.now();
-    void this.#daemon.ended.then((code) => {
-      this.#found(
-        new Finding(`the daemon ended with ${code}: ${this.#daemon.output().slice(-4000)}`),
-      );
-    });
+    void this.#daemon.ended.then((code) => this.#died(code));
     void this.#good.told.then(({ finding }) => {
-      if (finding !== null) this.#found(new Finding(finding));
+      if (finding !== null) void this.#foundUnlessDead(new Finding(finding));
     });
     const aside = [this.#probe(), this.#sample(), this.#progress()];
     await Promise.all(Array.from({ length: this.#options.connections }, () => this.#talk()));
     for (const leave of this.#left.splice(0)) leave();
-    if (this.#finding === null) await this.#attempt(() => this.#settled());
-    this.#stop.abort();
+    if (this.#finding === null) await this.#attempt(() => checkSettled(this.#daemon.dir));
+    this.#over.abort();
     await Promise.all(aside);
-    const peak = memoryOf(this.#pid)?.peak ?? null;
-    if (peak !== null) this.#checkMemory(peak);
-    const good = await this.#ended();
+    const peakBytes = memoryOf(this.#pid)?.peak ?? null;
     if (this.#finding !== null) throw this.#finding;
+    const good = await checkAfterwards(this.#daemon, this.#good, this.#limits);
     return {
       seed: this.#options.seed,
       frames: this.#frames,
       conversations: this.#next,
       kinds: this.#kinds,
       seconds: Math.round((performance.now() - began) / 100) / 10,
-      peakBytes: peak,
+      peakBytes,
       boundBytes: this.#boundBytes,
       good,
     };
@@ -132,23 +134,34 @@ class Fuzz {
     }
   }
 
-  async #attempt(step: () => Promise<void>): Promise<void> {
+  async #attempt(step: () => Promise<unknown>): Promise<void> {
     try {
       await step();
     } catch (error) {
-      this.#found(error instanceof Finding ? error : new Finding(String(error)));
+      if (!(error instanceof Finding)) throw error;
+      await this.#foundUnlessDead(error);
     }
   }
 
-  /** The first finding counts; what follows may come of it. */
-  #found(finding: Finding): void {
-    if (this.#stop.signal.aborted) return;
-    const suspects =
-      finding.conversations.length > 0 ? finding.conversations : [...this.#running.values()];
-    this.#finding ??= new Finding(finding.message, suspects);
+  /** That connections end says less than the daemon's own end, which may be about to be told. */
+  async #foundUnlessDead(finding: Finding): Promise<void> {
+    await Promise.race([this.#daemon.ended, delay(DEATH_MS)]);
+    this.#found(finding);
   }
 
-  /** Somebody is served in time, all the while. */
+  /** The first finding counts: what follows may come of it. */
+  #found({ message, conversations, isDeath }: Finding): void {
+    if (this.#over.signal.aborted) return;
+    const suspects = conversations.length > 0 ? conversations : [...this.#running.values()];
+    this.#finding ??= new Finding(message, suspects, isDeath);
+  }
+
+  #died(code: number | null): void {
+    const output = this.#daemon.output().slice(-4_000);
+    this.#found(new Finding(`the daemon ended with ${code}: ${output}`, [], true));
+  }
+
+  /** Somebody who does nothing wrong is served in time, all the while. */
   async #probe(): Promise<void> {
     await this.#every(PROBE_MS, () => play(probeOf(this.#limits), this.#daemon.socketPath));
   }
@@ -156,13 +169,15 @@ class Fuzz {
   async #sample(): Promise<void> {
     await this.#every(SAMPLE_MS, async () => {
       const memory = memoryOf(this.#pid);
-      if (memory !== null) this.#checkMemory(memory.now);
+      if (memory === null || memory.peak <= this.#boundBytes) return;
+      const [peak, bound] = [memory.peak, this.#boundBytes].map(inMib);
+      this.#found(new Finding(`the daemon takes ${peak} MiB, its limits allow ${bound}`));
     });
   }
 
   async #progress(): Promise<void> {
     await this.#every(PROGRESS_MS, async () => {
-      const mib = Math.round((memoryOf(this.#pid)?.now ?? 0) / 2 ** 20);
+      const mib = inMib(memoryOf(this.#pid)?.now ?? 0);
       this.#options.onProgress(
         `${this.#frames} frames, ${this.#next} conversations, the daemon takes ${mib} MiB`,
       );
@@ -170,56 +185,13 @@ class Fuzz {
   }
 
   async #every(ms: number, step: () => Promise<unknown>): Promise<void> {
-    while (!this.#stop.signal.aborted && this.#finding === null) {
-      await this.#attempt(async () => {
-        await step();
-      });
-      await delay(ms, null, { signal: this.#stop.signal }).catch(() => undefined);
+    while (!this.#over.signal.aborted && this.#finding === null) {
+      await this.#attempt(step);
+      await delay(ms, null, { signal: this.#over.signal }).catch(() => undefined);
     }
   }
+}
 
-  #checkMemory(bytes: number): void {
-    if (bytes <= this.#boundBytes) return;
-    const mib = (of: number): number => Math.round(of / 2 ** 20);
-    this.#found(
-      new Finding(`the daemon takes ${mib(bytes)} MiB, its limits allow ${mib(this.#boundBytes)}`),
-    );
-  }
-
-  /** With the hostile clients gone, nothing of them is left. */
-  async #settled(): Promise<void> {
-    const log = await connect({ dir: this.#daemon.dir, timeoutMs: PATIENCE_MS });
-    try {
-      const deadline = performance.now() + PATIENCE_MS;
-      for (;;) {
-        const { connections, subscriptions, queued, health } = await log.stats();
-        const isOver =
-          connections <= OTHER_CONNECTIONS && subscriptions <= GOOD_SUBSCRIPTIONS + 2 + 1;
-        if (isOver && queued === 0 && health === 'ok') return;
-        if (performance.now() > deadline) {
-          const what = JSON.stringify({ connections, subscriptions, queued, health });
-          throw new Finding(`the hostile clients are gone, and not what was theirs: ${what}`);
-        }
-        await delay(SAMPLE_MS);
-      }
-    } finally {
-      await log.close();
-    }
-  }
-
-  /** Ends the good clients and the daemon, and looks at what is on disk. */
-  async #ended(): Promise<GoodReport> {
-    if (this.#finding !== null) {
-      await this.#daemon.kill('SIGKILL');
-      return await this.#good.finish();
-    }
-    const good = await this.#good.finish();
-    if (good.finding !== null) throw new Finding(good.finding);
-    const code = await this.#daemon.stop();
-    if (code !== 0) throw new Finding(`the daemon stopped with ${code}: ${this.#daemon.output()}`);
-    const verified = await offlineCommand(this.#daemon.dir, ['verify']);
-    if (verified.code !== 0)
-      throw new Finding(`verify: ${JSON.stringify(verified.rows.slice(0, 20))} ${verified.stderr}`);
-    return good;
-  }
+function inMib(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }

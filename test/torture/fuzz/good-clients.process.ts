@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AbortedError, connect, type EventLog } from '../../../client/index.js';
 import { randomOf } from '../../support/random.js';
 import { PATIENCE_MS } from './finding.js';
+import { GOOD_CONNECTIONS } from './good-clients.js';
 
 /** What the process is told, as JSON in its first argument. */
 export interface GoodPlan {
@@ -43,7 +44,9 @@ const plan = JSON.parse(process.argv[2] ?? '') as GoodPlan;
 const random = randomOf(plan.seed);
 const report = { appended: 0, reads: 0, followed: 0, slowestMs: 0 };
 const logs = await Promise.all(
-  Array.from({ length: 3 }, () => connect({ dir: plan.dir, timeoutMs: PATIENCE_MS })),
+  Array.from({ length: GOOD_CONNECTIONS }, () =>
+    connect({ dir: plan.dir, timeoutMs: PATIENCE_MS }),
+  ),
 );
 const [writer, reader, follower] = logs as [EventLog, EventLog, EventLog];
 for (const log of logs)

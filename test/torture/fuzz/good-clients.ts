@@ -5,6 +5,10 @@ import { fileURLToPath } from 'node:url';
 import type { Scope } from '../../support/scope.js';
 import type { GoodPlan, GoodReport } from './good-clients.process.js';
 
+/** What all of them have of the daemon, at most. */
+export const GOOD_CONNECTIONS = 3;
+export const GOOD_SUBSCRIPTIONS = 5;
+
 const PROGRAM = fileURLToPath(new URL('./good-clients.process.js', import.meta.url));
 
 export interface GoodClients {

@@ -3,6 +3,7 @@
  * comes of them depends on how the conversations meet.
  */
 import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Conversation } from './conversations.js';
 import { freshSeed } from './draw.js';
@@ -21,8 +22,9 @@ Examples:
 Exit codes: 0 no finding; 1 a finding; 2 usage. A finding says seed and conversation, and writes
 the conversation, or those that were under way, to fuzz-SEED-INDEX.json.`;
 
-interface Options extends Omit<FuzzOptions, 'seed' | 'onProgress'> {
+interface Options extends Omit<FuzzOptions, 'seed' | 'onProgress' | 'program'> {
   readonly seed?: number;
+  readonly daemon?: string;
   readonly conversation?: number;
   readonly json?: true;
 }
@@ -41,7 +43,8 @@ function print(line: string): void {
 }
 
 async function main(given: Options): Promise<void> {
-  const options = { ...given, seed: given.seed ?? freshSeed(), onProgress: say };
+  const program = given.daemon === undefined ? {} : { program: resolve(given.daemon) };
+  const options = { ...given, ...program, seed: given.seed ?? freshSeed(), onProgress: say };
   const isJson = given.json === true;
   try {
     if (given.conversation !== undefined) return await replay(options, given.conversation, say);
@@ -96,6 +99,7 @@ const program = new Command('fuzz')
   .option('--connections <n>', 'conversations at the same time', count, 16)
   .option('--segment-bytes <n>', 'segments of the daemon; its other sizes follow', count, 4 * MIB)
   .option('--conversation <n>', 'play only this one, and show what the daemon says', count)
+  .option('--daemon <main.js>', 'the daemon program of another build')
   .option('--json', 'print the report as JSON')
   .addHelpText('after', EXAMPLES)
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))

@@ -42,6 +42,8 @@ class Player {
   /** Answers that are due, by id; an id may be used again. */
   readonly #due: Map<number, number> = new Map();
   #dueCount = 0;
+  /** Ids of answers of which a part has come. */
+  readonly #begun: Set<unknown> = new Set();
   #greetingsDue = 0;
   #last: Message | null = null;
   #isLastFatal = false;
@@ -152,7 +154,10 @@ class Player {
       if (next.kind !== 'frame') return;
       this.#last = next.message;
       onMessage(next.message);
-      this.#problem ??= problemWith(next.message) ?? this.#unexpected(next.message);
+      const { id, more } = next.message;
+      this.#problem ??=
+        problemWith(next.message, this.#begun.has(id)) ?? this.#unexpected(next.message);
+      if (more === true) this.#begun.add(id);
     }
   }
 

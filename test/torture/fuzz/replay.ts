@@ -2,17 +2,16 @@
 import { sizeLimits } from '../../../shared/limits.js';
 import { conversationOf } from './conversations.js';
 import { Finding } from './finding.js';
-import { startFuzzedDaemon, withScope } from './fuzzed-daemon.js';
+import { type FuzzedDaemon, startFuzzedDaemon, withScope } from './fuzzed-daemon.js';
 import { memoryOf } from './memory.js';
 import { play } from './player.js';
 
 /** Of each message that is shown. */
 const SHOWN_MAX = 2_000;
 
-/** Which conversation, of a daemon of which size. */
-export interface ReplayOptions {
+/** A conversation's seed, and what it is played to. */
+export interface ReplayOptions extends FuzzedDaemon {
   readonly seed: number;
-  readonly segmentBytes: number;
 }
 
 /**
@@ -22,13 +21,13 @@ export interface ReplayOptions {
  * @throws Finding
  */
 export async function replay(
-  { seed, segmentBytes }: ReplayOptions,
+  options: ReplayOptions,
   index: number,
   show: (line: string) => void,
 ): Promise<void> {
   await withScope(async (scope) => {
-    const daemon = await startFuzzedDaemon(scope, segmentBytes);
-    const conversation = conversationOf(seed, index, sizeLimits(segmentBytes));
+    const daemon = await startFuzzedDaemon(scope, options);
+    const conversation = conversationOf(options.seed, index, sizeLimits(options.segmentBytes));
     show(`conversation ${index}: ${conversation.kind}, ${conversation.ending}`);
     for (const step of conversation.steps) {
       show(`> ${step.kind}${step.kind === 'send' ? ` ${step.as}` : ''}`);

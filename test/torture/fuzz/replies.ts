@@ -106,8 +106,17 @@ const schemas = new Map(
   }).map(([name, schema]) => [name, Compile(schema)]),
 );
 
-/** What is wrong with a message of the daemon, or null. */
-export function problemWith(message: Readonly<Record<string, unknown>>): string | null {
+/**
+ * What is wrong with a message of the daemon, or null.
+ *
+ * @param hasBegun whether it goes on with an answer of which a part came: what is deleted while it
+ *   is sent cannot be sent to its end, and there is no other error for that
+ */
+export function problemWith(
+  message: Readonly<Record<string, unknown>>,
+  hasBegun: boolean,
+): string | null {
+  if (hasBegun && isOvertaken(message['error'])) return null;
   const kind = 'id' in message ? 'answer' : String(message['type']);
   const schema = schemas.get(kind);
   if (schema === undefined) return `a message of the type ${kind}`;
@@ -115,4 +124,12 @@ export function problemWith(message: Readonly<Record<string, unknown>>): string 
   const [first] = schema.Errors(message);
   const { error = {} } = message as { readonly error?: object };
   return `${kind}${first?.instancePath}: ${first?.message} ${JSON.stringify(error).slice(0, 1000)}`;
+}
+
+function isOvertaken(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as {
+    readonly code?: unknown;
+    readonly message?: unknown;
+  };
+  return code === 'STORAGE_FAILED' && /cannot be read: ENOENT.*; try again$/.test(String(message));
 }
