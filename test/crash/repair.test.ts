@@ -14,7 +14,7 @@ import { client, injectFault, refusal, runFile, sessionFile, testWith } from '..
 import { copyDirectory } from '../support/journal-files.js';
 import { requestRepair } from '../support/repair.js';
 
-const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 4);
+const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 8);
 const CALLS = 'rename,fsync,fdatasync,unlink,rmdir,mkdir,pwrite64';
 const STREAMS = [
   ['runs', 't'],
