@@ -14,7 +14,7 @@ import { client, injectFault, refusal, runFile, sessionFile, testWith } from '..
 import { copyDirectory } from '../support/journal-files.js';
 import { requestRepair } from '../support/repair.js';
 
-const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 8);
+const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 4);
 const CALLS = 'rename,fsync,fdatasync,unlink,rmdir,mkdir,pwrite64';
 const STREAMS = [
   ['runs', 't'],
@@ -83,7 +83,7 @@ testWith(
   ['strace'],
   'killed at its system calls, a repair is done, or not, or is to be done again; nothing is lost or doubled',
   async (t) => {
-    t.timeout(STRIDE === 1 ? 1_800_000 : 120_000);
+    t.timeout(STRIDE === 1 ? 1_800_000 : 300_000);
     const source = await fenced(t);
     let kills = 0;
     for (let call = 1; ; call += STRIDE) {
