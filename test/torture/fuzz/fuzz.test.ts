@@ -43,7 +43,7 @@ test('the same seed says the same', (t) => {
 const BREAKS: Readonly<Record<string, Edit & { readonly finds: RegExp }>> = {
   'what a handler throws ends the daemon': {
     file: 'daemon/server/connection.js',
-    anchor: '.catch((error) => this.#refuse(id, error))',
+    anchor: 'handled?.catch((error) => answer.fail(error));',
     replacement: '',
     finds: /^the daemon ended with 1: /,
   },
