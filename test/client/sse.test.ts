@@ -21,7 +21,7 @@ import {
   serveSse,
 } from '../../client/index.js';
 import { type DaemonProcess, residentBytes, startDaemonProcess } from '../support/daemon.js';
-import { client, eventually, linesOf, runFile, sessionFile } from '../support/faults.js';
+import { client, eventually, linesOf, runFile, sessionFile, testWith } from '../support/faults.js';
 import { askRaw, Browser, startHttpServer, type Told } from '../support/sse.js';
 
 const MIB = 1024 * 1024;
@@ -442,54 +442,56 @@ test.serial('a server that is killed: its browsers go on with the next one', asy
   t.regex(next.text(), /"content":"meanwhile".*"seq":51\}/);
 });
 
-const withProc = process.platform === 'linux' ? test.serial : test.skip;
-const without = process.platform === 'linux' ? '' : ' [skipped: no /proc]';
-
-withProc(`20 MiB for each browser that never reads, and then does${without}`, async (t) => {
-  const { daemon, log } = await served(t);
-  const child = spawn(process.execPath, [SERVER, daemon.dir], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  t.teardown(() => child.kill('SIGKILL'));
-  const [port] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  const sessions = ['a', 'b', 'c', 'd', 'e', 'f'];
-  const events = 320;
-  const content = 'x'.repeat(64 * 1024);
-  const browsers = [];
-  // What serving itself takes is taken before.
-  await log.turns.append('warm', token('x'));
-  const warm = await askRaw(t, `http://127.0.0.1:${port}/warm`);
-  await eventually(warm.text, (text) => text.includes('caught-up'));
-  const before = await residentBytes({ process: child });
-  for (const session of sessions) {
-    const socket = createConnection(Number(port), '127.0.0.1').pause();
-    t.teardown(() => socket.destroy());
-    socket.write(`GET /${session} HTTP/1.1\r\nhost: x\r\n\r\n`);
-    browsers.push(socket);
-    for (let round = 0; round < events / 16; round += 1) {
-      await Promise.all(upTo(16).map(() => log.turns.append(session, token(content))));
-    }
-  }
-  // All of it is 120 MiB; a browser may hold up its credit, a socket's buffer and one event.
-  const growth = (await residentBytes({ process: child })) - before;
-  t.true(growth < 80 * MIB, `${growth} bytes`);
-  for (const [at, socket] of browsers.entries()) {
-    let tail = '';
-    const seqs: number[] = [];
-    socket.on('data', (chunk: Buffer) => {
-      const lines = `${tail}${chunk.toString('latin1')}`.split('\n');
-      tail = lines.pop() ?? '';
-      for (const line of lines) {
-        const seq = /"seq":(\d+)\}$/.exec(line)?.[1];
-        if (seq !== undefined) seqs.push(Number(seq));
-      }
+testWith(
+  ['/proc'],
+  '20 MiB for each browser that never reads, and then does',
+  async (t) => {
+    const { daemon, log } = await served(t);
+    const child = spawn(process.execPath, [SERVER, daemon.dir], {
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
-    socket.resume();
-    await eventually(
-      () => seqs.length,
-      (length) => length >= events,
-    );
-    t.deepEqual(seqs, upTo(events), sessions[at]);
-    socket.destroy();
-  }
-});
+    t.teardown(() => child.kill('SIGKILL'));
+    const [port] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+    const sessions = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const events = 320;
+    const content = 'x'.repeat(64 * 1024);
+    const browsers = [];
+    // What serving itself takes is taken before.
+    await log.turns.append('warm', token('x'));
+    const warm = await askRaw(t, `http://127.0.0.1:${port}/warm`);
+    await eventually(warm.text, (text) => text.includes('caught-up'));
+    const before = await residentBytes({ process: child });
+    for (const session of sessions) {
+      const socket = createConnection(Number(port), '127.0.0.1').pause();
+      t.teardown(() => socket.destroy());
+      socket.write(`GET /${session} HTTP/1.1\r\nhost: x\r\n\r\n`);
+      browsers.push(socket);
+      for (let round = 0; round < events / 16; round += 1) {
+        await Promise.all(upTo(16).map(() => log.turns.append(session, token(content))));
+      }
+    }
+    // All of it is 120 MiB; a browser may hold up its credit, a socket's buffer and one event.
+    const growth = (await residentBytes({ process: child })) - before;
+    t.true(growth < 80 * MIB, `${growth} bytes`);
+    for (const [at, socket] of browsers.entries()) {
+      let tail = '';
+      const seqs: number[] = [];
+      socket.on('data', (chunk: Buffer) => {
+        const lines = `${tail}${chunk.toString('latin1')}`.split('\n');
+        tail = lines.pop() ?? '';
+        for (const line of lines) {
+          const seq = /"seq":(\d+)\}$/.exec(line)?.[1];
+          if (seq !== undefined) seqs.push(Number(seq));
+        }
+      });
+      socket.resume();
+      await eventually(
+        () => seqs.length,
+        (length) => length >= events,
+      );
+      t.deepEqual(seqs, upTo(events), sessions[at]);
+      socket.destroy();
+    }
+  },
+  test.serial,
+);

@@ -12,7 +12,7 @@ import { verifyDirectory } from '../../daemon/verify/verify-directory.js';
 import { makeFolder, startDaemonProcess } from '../support/daemon.js';
 import { client, injectFault, refusal, runFile, sessionFile, testWith } from '../support/faults.js';
 import { copyDirectory } from '../support/journal-files.js';
-import { requestRepair } from '../support/repair.js';
+import { event, requestRepair } from '../support/repair.js';
 
 const STRIDE = Number(process.env['EVENTLOGD_TEST_STRIDE'] ?? 4);
 const CALLS = 'rename,fsync,fdatasync,unlink,rmdir,mkdir,pwrite64';
@@ -20,14 +20,6 @@ const STREAMS = [
   ['runs', 't'],
   ['turns', 's'],
 ] as const;
-
-const event = (run: string, content: string) => ({
-  thread_id: 't',
-  run_id: run,
-  event_type: 'x',
-  category: 'message',
-  content,
-});
 
 /**
  * A thread of two files that a foreign event fences, and a session of old lines without a seq, in

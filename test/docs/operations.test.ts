@@ -1,6 +1,5 @@
 /** The tables and commands of docs/operations.md, held against the code. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -13,6 +12,7 @@ import * as errors from '../../shared/errors.js';
 import { makeClone, run } from '../support/clone.js';
 import { makeFolder, startDaemonProcess } from '../support/daemon.js';
 import { blockOf, blocksOf, readDocument, tableUnder } from '../support/docs.js';
+import { testWith } from '../support/faults.js';
 
 const DOCUMENT = readDocument('docs/operations.md');
 
@@ -78,36 +78,31 @@ test('the table of exit codes has those of both programs, and is the one of the 
   t.deepEqual(codesIn(readDocument('README.md')), codesIn(DOCUMENT));
 });
 
-const hasTools = ['jq', 'npx'].every((tool) =>
-  (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, tool))),
-);
-const title = 'every command that is shown for the shell does what it should';
-(hasTools ? test : test.skip)(hasTools ? title : `${title} [skipped: no jq]`, async (t) => {
-  const clone = await makeClone(t);
-  const blocks = blocksOf(DOCUMENT).filter(({ language }) => language === 'sh');
-  t.is(blocks.length, 4);
-  const daemon = await startDaemonProcess(t, { dir: join(clone, 'data') });
-  for (const { text } of blocks) {
-    // What checks or changes files is for when no daemon runs.
-    if (/eventlogd (verify|recover)/.test(text)) await daemon.stop();
-    const done = await run(clone, text);
-    t.is(done.code, 0, `${text}\n${done.output}`);
-  }
-});
-
-const hasAnalyze = spawnSync('systemd-analyze', ['--version']).error === undefined;
-const unitTitle = 'systemd knows every line of the unit';
-(hasAnalyze ? test : test.skip)(
-  hasAnalyze ? unitTitle : `${unitTitle} [skipped: no systemd-analyze]`,
+testWith(
+  ['jq', 'npx'],
+  'every command that is shown for the shell does what it should',
   async (t) => {
-    const unit = blockOf(DOCUMENT, 'ini', 'eventlogd.service');
-    const path = join(await makeFolder(t), 'eventlogd.service');
-    // What it starts is not installed here.
-    await writeFile(path, unit.replace(/^ExecStart=.*$/m, `ExecStart=${process.execPath}`));
-    const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', path], {
-      encoding: 'utf8',
-    });
-    t.is(status, 0, stderr);
-    t.notRegex(stderr, /eventlogd\.service:\d+/);
+    const clone = await makeClone(t);
+    const blocks = blocksOf(DOCUMENT).filter(({ language }) => language === 'sh');
+    t.is(blocks.length, 4);
+    const daemon = await startDaemonProcess(t, { dir: join(clone, 'data') });
+    for (const { text } of blocks) {
+      // What checks or changes files is for when no daemon runs.
+      if (/eventlogd (verify|recover)/.test(text)) await daemon.stop();
+      const done = await run(clone, text);
+      t.is(done.code, 0, `${text}\n${done.output}`);
+    }
   },
 );
+
+testWith(['systemd-analyze'], 'systemd knows every line of the unit', async (t) => {
+  const unit = blockOf(DOCUMENT, 'ini', 'eventlogd.service');
+  const path = join(await makeFolder(t), 'eventlogd.service');
+  // What it starts is not installed here.
+  await writeFile(path, unit.replace(/^ExecStart=.*$/m, `ExecStart=${process.execPath}`));
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', path], {
+    encoding: 'utf8',
+  });
+  t.is(status, 0, stderr);
+  t.notRegex(stderr, /eventlogd\.service:\d+/);
+});

@@ -10,13 +10,11 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { makeClone, run, shell } from '../support/clone.js';
 import { blocksOf, ROOT, readDocument } from '../support/docs.js';
+import { testWith } from '../support/faults.js';
 
 const README = readDocument('README.md');
 const DAEMON = 'npm start';
 const WHOLE = ['npm ci && npm start', 'npm ci && npm test'];
-const hasTools = ['jq', 'npm'].every((tool) =>
-  (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, tool))),
-);
 
 /** Starts the daemon as the README does, and waits for what it prints. */
 async function startDaemon(t: ExecutionContext, clone: string): Promise<string> {
@@ -49,9 +47,7 @@ test('the two commands stand in the README as they are, alone', (t) => {
   t.true(README.split('\n').length < 200);
 });
 
-const title = 'every command and program of the README, in its order';
-const runsIt = hasTools ? test : test.skip;
-runsIt(hasTools ? title : `${title} (needs jq and npm)`, async (t) => {
+testWith(['jq', 'npm'], 'every command and program of the README, in its order', async (t) => {
   t.timeout(100_000);
   const clone = await makeClone(t);
   let output = '';

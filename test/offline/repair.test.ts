@@ -27,21 +27,10 @@ import {
   type OfflineRun,
   offlineCommand,
 } from '../support/offline.js';
+import { event, foreignLine } from '../support/repair.js';
 
 const REPAIR = fileURLToPath(new URL('repair.process.js', import.meta.url));
 const GOLDEN = fileURLToPath(new URL('../../../test/golden/', import.meta.url));
-
-const event = (run: string, content: string) => ({
-  thread_id: 't',
-  run_id: run,
-  event_type: 'x',
-  category: 'message',
-  content,
-});
-
-function foreignLine(run: string, seq: number, content: string): string {
-  return `{"seq":\t${seq}, "thread_id":"t","run_id":"${run}","event_type":"x","category":"message","content":"${content}","nan":NaN}\n`;
-}
 
 const TEMPLATES = new Map<'clean' | 'killed', string>();
 

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { EventLog } from '../../client/index.js';
 import { encodeFrame } from '../../shared/frame-codec.js';
 import { type DaemonProcess, residentBytes, startDaemonProcess } from '../support/daemon.js';
-import { client, treeOf } from '../support/faults.js';
+import { client, testWith, treeOf } from '../support/faults.js';
 import { type Message, RawConnection } from '../support/raw-server.js';
 
 const HELLO = { type: 'hello', protocolMin: 1, protocolMax: 1, clientId: 'a'.repeat(32) };
@@ -413,44 +413,37 @@ test('an event over the limit by the ids that are added to it', async (t) => {
   t.is(await daemon.stop(), 0);
 });
 
-const withProc = process.platform === 'linux' ? test : test.skip;
-
-withProc(
-  process.platform === 'linux'
-    ? 'thousands of bad frames leave memory as it was'
-    : 'thousands of bad frames leave memory as it was [skipped: no /proc]',
-  async (t) => {
-    const { daemon, log, untouched } = await served(t);
-    const broken = Object.values(BROKEN);
-    const round = async (count: number): Promise<void> => {
-      for (let done = 0; done < count; done += 50) {
-        await Promise.all(
-          Array.from({ length: 50 }, async (_, at) => {
-            const connection = await greeted(daemon);
-            // A long text first, which a giant length behind it must not keep.
-            connection.send({ type: 'nonsense', id: 1, text: Buffer.alloc(50_000) });
-            connection.socket.write((broken[at % broken.length] as { bytes: Buffer }).bytes);
-            await connection.closed;
-          }),
-        );
-      }
-    };
-    await round(500);
-    const before = await residentBytes(daemon);
-    await round(3_000);
-    const connection = await greeted(daemon);
-    for (let id = 1; id <= 5_000; id += 1) {
-      connection.send({
-        type: 'turns.append',
-        id,
-        sessionId: 's',
-        text: Buffer.from(`{"no":${id}}`),
-      });
-      await connection.next();
+testWith(['/proc'], 'thousands of bad frames leave memory as it was', async (t) => {
+  const { daemon, log, untouched } = await served(t);
+  const broken = Object.values(BROKEN);
+  const round = async (count: number): Promise<void> => {
+    for (let done = 0; done < count; done += 50) {
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, at) => {
+          const connection = await greeted(daemon);
+          // A long text first, which a giant length behind it must not keep.
+          connection.send({ type: 'nonsense', id: 1, text: Buffer.alloc(50_000) });
+          connection.socket.write((broken[at % broken.length] as { bytes: Buffer }).bytes);
+          await connection.closed;
+        }),
+      );
     }
-    connection.socket.destroy();
-    t.true((await residentBytes(daemon)) - before < RSS_GROWTH_MAX);
-    t.is((await log.stats()).health, 'ok');
-    await untouched();
-  },
-);
+  };
+  await round(500);
+  const before = await residentBytes(daemon);
+  await round(3_000);
+  const connection = await greeted(daemon);
+  for (let id = 1; id <= 5_000; id += 1) {
+    connection.send({
+      type: 'turns.append',
+      id,
+      sessionId: 's',
+      text: Buffer.from(`{"no":${id}}`),
+    });
+    await connection.next();
+  }
+  connection.socket.destroy();
+  t.true((await residentBytes(daemon)) - before < RSS_GROWTH_MAX);
+  t.is((await log.stats()).health, 'ok');
+  await untouched();
+});

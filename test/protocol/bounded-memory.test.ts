@@ -1,14 +1,12 @@
 /** Clients that want the daemon to hold more than it may: it does not, and serves the others. */
 import { createConnection } from 'node:net';
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
 import { connect } from '../../client/index.js';
 import { type DaemonProcess, residentBytes, startDaemonProcess } from '../support/daemon.js';
+import { testWith } from '../support/faults.js';
 import { RawConnection } from '../support/raw-server.js';
 
 const MIB = 1024 * 1024;
-const isLinux = process.platform === 'linux';
-const withProc = isLinux ? test : test.skip;
-const without = isLinux ? '' : ' [skipped: no /proc]';
 
 async function greeted(t: ExecutionContext, daemon: DaemonProcess): Promise<RawConnection> {
   const wire = new RawConnection(createConnection({ path: daemon.socketPath }));
@@ -28,8 +26,9 @@ async function pour(wire: RawConnection, bytes: number): Promise<void> {
   }
 }
 
-withProc(
-  `a client that is dropped and reads nothing may pour in what it likes${without}`,
+testWith(
+  ['/proc'],
+  'a client that is dropped and reads nothing may pour in what it likes',
   async (t) => {
     const daemon = await startDaemonProcess(t);
     const log = await connect({ dir: daemon.dir });
@@ -50,8 +49,9 @@ withProc(
   },
 );
 
-withProc(
-  `what filters skip is not told to a client that does not read, until it does${without}`,
+testWith(
+  ['/proc'],
+  'what filters skip is not told to a client that does not read, until it does',
   async (t) => {
     const daemon = await startDaemonProcess(t);
     const log = await connect({ dir: daemon.dir });
@@ -90,8 +90,9 @@ withProc(
   },
 );
 
-withProc(
-  `half-sent frames take what they may, and end those who do not finish them${without}`,
+testWith(
+  ['/proc'],
+  'half-sent frames take what they may, and end those who do not finish them',
   async (t) => {
     const daemon = await startDaemonProcess(t);
     const log = await connect({ dir: daemon.dir });
@@ -123,7 +124,7 @@ withProc(
   },
 );
 
-withProc(`the filters of all subscriptions have their limit${without}`, async (t) => {
+testWith(['/proc'], 'the filters of all subscriptions have their limit', async (t) => {
   const daemon = await startDaemonProcess(t);
   const before = await residentBytes(daemon);
   const wire = await greeted(t, daemon);

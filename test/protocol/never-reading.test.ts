@@ -3,6 +3,7 @@ import { createConnection } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { connect } from '../../client/index.js';
 import { type DaemonProcess, residentBytes, startDaemonProcess } from '../support/daemon.js';
+import { testWith } from '../support/faults.js';
 import { type Message, RawConnection } from '../support/raw-server.js';
 
 const MIB = 1024 * 1024;
@@ -37,10 +38,7 @@ async function seqsOf(wire: RawConnection, count: number): Promise<number[]> {
 
 const upTo = (last: number): number[] => Array.from({ length: last }, (_, at) => at + 1);
 
-const withProc = process.platform === 'linux' ? test : test.skip;
-const without = process.platform === 'linux' ? '' : ' [skipped: no /proc]';
-
-withProc(`20 MiB for each subscriber that never reads, and then does${without}`, async (t) => {
+testWith(['/proc'], '20 MiB for each subscriber that never reads, and then does', async (t) => {
   const daemon = await startDaemonProcess(t);
   const log = await connect({ dir: daemon.dir });
   t.teardown(() => log.close());
@@ -85,7 +83,7 @@ withProc(`20 MiB for each subscriber that never reads, and then does${without}`,
   }
 });
 
-withProc(`requests and pings of a client that never reads their answers${without}`, async (t) => {
+testWith(['/proc'], 'requests and pings of a client that never reads their answers', async (t) => {
   const daemon = await startDaemonProcess(t);
   const log = await connect({ dir: daemon.dir });
   t.teardown(() => log.close());

@@ -39,6 +39,12 @@ type Need =
   | 'chattr'
   | 'chromium'
   | 'python3'
+  | 'jq'
+  | 'npm'
+  | 'npx'
+  | 'script'
+  | 'systemd-analyze'
+  | '/proc'
   | 'systemd-notify'
   | 'fault shim'
   | 'power disk';
@@ -67,7 +73,11 @@ function lackOf(need: Need): string | null {
 function isThere(need: Exclude<Need, 'fault shim' | 'power disk'>): boolean {
   if (need === 'root') return process.getuid?.() === 0;
   if (need === 'chattr') return hasImmutableFiles();
-  return process.platform === 'linux' && spawnSync(need, ['--version']).error === undefined;
+  if (need === '/proc') return process.platform === 'linux';
+  // Other systems have programs of the other names that are not the same.
+  const isEverywhere = need === 'jq' || need === 'npm' || need === 'npx';
+  if (process.platform !== 'linux' && !isEverywhere) return false;
+  return spawnSync(need, ['--version']).error === undefined;
 }
 
 /** Whether the file system of test folders knows the flag. */

@@ -1,5 +1,5 @@
 /** Another program that writes to journal files: Python with plain `open(path, "a")` and `flock`. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { finished } from './cli.js';
 
 /** Takes the lock, appends, lets it go; the arguments: path, count, bytes of padding, name. */
@@ -14,9 +14,6 @@ for number in range(1, count + 1):
         file.flush()
         fcntl.flock(file, fcntl.LOCK_UN)
 `;
-
-/** Whether there is a Python that can be run. */
-export const hasPython: boolean = spawnSync('python3', ['--version']).error === undefined;
 
 export interface ForeignPlan {
   readonly path: string;

@@ -1,9 +1,23 @@
-/** `eventlog repair` as a process, and the same request of a client in this one. */
+/**
+ * What there is to repair, `eventlog repair` as a process, and the same request of a client in
+ * this one.
+ */
 
 import type { WholeAnswer } from '../../client/answer.js';
 import { openClient } from '../../client/connect.js';
+import type { NewRunEvent } from '../../client/index.js';
 import { runCli } from './cli.js';
 import type { Row } from './offline.js';
+
+/** An event of thread `t`. */
+export function event(run: string, content: string): NewRunEvent {
+  return { thread_id: 't', run_id: run, event_type: 'x', category: 'message', content };
+}
+
+/** A line of thread `t` as no writer of ours writes it. */
+export function foreignLine(run: string, seq: number, content: string): string {
+  return `{"seq":\t${seq}, "thread_id":"t","run_id":"${run}","event_type":"x","category":"message","content":"${content}","nan":NaN}\n`;
+}
 
 export interface OnlineRepair {
   readonly code: number | null;

@@ -1,12 +1,12 @@
 /** `eventlog status --watch` as a process: into a pipe, and on a terminal. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { finished, startCli } from '../../support/cli.js';
 import { startDaemonProcess } from '../../support/daemon.js';
-import { client } from '../../support/faults.js';
+import { client, testWith } from '../../support/faults.js';
 
 const PROGRAM = fileURLToPath(new URL('../../../client/cli/main.js', import.meta.url));
 
@@ -75,9 +75,7 @@ test('a reader that goes away ends it quietly', async (t) => {
   t.is(errors, '');
 });
 
-const hasScript = spawnSync('script', ['--version']).error === undefined;
-const title = 'a terminal is painted anew each time, with rates';
-(hasScript ? test : test.skip)(hasScript ? title : `${title} [skipped: no script]`, async (t) => {
+testWith(['script'], 'a terminal is painted anew each time, with rates', async (t) => {
   const { dir } = await startDaemonProcess(t);
   const log = await client(t, dir);
   const command = `exec '${process.execPath}' '${PROGRAM}' status --watch --interval 50 --dir '${dir}'`;

@@ -1,15 +1,13 @@
 /** Another program appends to a session's file in a tight loop while clients append through the daemon. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
 import type { EventLog, TurnEvent } from '../../../client/index.js';
 import { startDaemonProcess } from '../../support/daemon.js';
-import { client, eventually, sessionFile } from '../../support/faults.js';
-import { appendFromPython, hasPython } from '../../support/foreign.js';
+import { client, eventually, sessionFile, testWith } from '../../support/faults.js';
+import { appendFromPython } from '../../support/foreign.js';
 import { readSession } from '../../support/journal-files.js';
 import { checkStream, Writers } from '../../support/writers.js';
-
-const withPython = hasPython ? test : test.skip;
 
 interface Load {
   readonly foreign: number;
@@ -69,48 +67,45 @@ async function sharedSession(t: ExecutionContext, load: Load): Promise<void> {
   }
 }
 
-withPython(`20,000 lines of a Python process${hasPython ? '' : ' [skipped: no python3]'}`, (t) =>
+testWith(['python3'], '20,000 lines of a Python process', (t) =>
   sharedSession(t, { foreign: 20_000, padding: 0, appends: 1_500 }),
 );
 
-withPython(`lines of 100 KiB${hasPython ? '' : ' [skipped: no python3]'}`, (t) =>
+testWith(['python3'], 'lines of 100 KiB', (t) =>
   sharedSession(t, { foreign: 300, padding: 100 * 1024, appends: 300 }),
 );
 
-withPython(
-  `kill -9 while lines are adopted${hasPython ? '' : ' [skipped: no python3]'}`,
-  async (t) => {
-    const dir = join((await startDaemonProcess(t)).dir, '..', 'k');
-    mkdirSync(join(dir, '_turn_journal'), { recursive: true });
-    let written = Promise.resolve();
-    const seen = new Map<unknown, number>();
-    for (let round = 1; round <= 4; round += 1) {
-      const daemon = await startDaemonProcess(t, { dir });
-      const log = await client(t, dir);
-      await log.turns.append('s', { event: 'token', content: `own-${round}-0` });
-      written = appendFromPython({ path: sessionFile(dir, 's'), count: 2_000, name: `p${round}` });
-      // Some of the lines have their place; then the daemon dies with the others on their way.
-      await eventually(
-        async () => {
-          const { events } = await log.turns.read('s');
-          for (const { content, seq } of events) {
-            t.true(!seen.has(content) || seen.get(content) === seq, String(content));
-            seen.set(content, seq);
-          }
-          return events.length;
-        },
-        (length) => length >= (round - 1) * 2_001 + 500,
-      );
-      await daemon.kill('SIGKILL');
-      await written;
-    }
-    await startDaemonProcess(t, { dir });
+testWith(['python3'], 'kill -9 while lines are adopted', async (t) => {
+  const dir = join((await startDaemonProcess(t)).dir, '..', 'k');
+  mkdirSync(join(dir, '_turn_journal'), { recursive: true });
+  let written = Promise.resolve();
+  const seen = new Map<unknown, number>();
+  for (let round = 1; round <= 4; round += 1) {
+    const daemon = await startDaemonProcess(t, { dir });
     const log = await client(t, dir);
-    const events = await whole(log, 4 * 2_001);
-    checkStream(t, events, []);
-    t.is(events.length, 4 * 2_001);
-    for (const { content, seq } of events) {
-      if (seen.has(content)) t.is(seen.get(content), seq, String(content));
-    }
-  },
-);
+    await log.turns.append('s', { event: 'token', content: `own-${round}-0` });
+    written = appendFromPython({ path: sessionFile(dir, 's'), count: 2_000, name: `p${round}` });
+    // Some of the lines have their place; then the daemon dies with the others on their way.
+    await eventually(
+      async () => {
+        const { events } = await log.turns.read('s');
+        for (const { content, seq } of events) {
+          t.true(!seen.has(content) || seen.get(content) === seq, String(content));
+          seen.set(content, seq);
+        }
+        return events.length;
+      },
+      (length) => length >= (round - 1) * 2_001 + 500,
+    );
+    await daemon.kill('SIGKILL');
+    await written;
+  }
+  await startDaemonProcess(t, { dir });
+  const log = await client(t, dir);
+  const events = await whole(log, 4 * 2_001);
+  checkStream(t, events, []);
+  t.is(events.length, 4 * 2_001);
+  for (const { content, seq } of events) {
+    if (seen.has(content)) t.is(seen.get(content), seq, String(content));
+  }
+});

@@ -15,19 +15,7 @@ import type { EventLog } from '../../../client/index.js';
 import { type DaemonProcess, makeFolder, startDaemonProcess } from '../../support/daemon.js';
 import { client, linesOf, refusal, runFile, sessionFile } from '../../support/faults.js';
 import { contentsOf, offlineCommand } from '../../support/offline.js';
-import { onlineRepair } from '../../support/repair.js';
-
-const event = (run: string, content: string) => ({
-  thread_id: 't',
-  run_id: run,
-  event_type: 'x',
-  category: 'message',
-  content,
-});
-
-function foreignLine(run: string, seq: number, content: string): string {
-  return `{"seq":\t${seq}, "thread_id":"t","run_id":"${run}","event_type":"x","category":"message","content":"${content}","nan":NaN}\n`;
-}
+import { event, foreignLine, onlineRepair } from '../../support/repair.js';
 
 type Rows = readonly (readonly [number, unknown])[];
 
