@@ -59,12 +59,12 @@ export class Subscriptions {
 
   /** The subscriber takes so much more; nothing where the subscription is over. */
   grant(number: number, credit: number): void {
-    this.#open.get(number)?.grant(credit);
+    this.#open.get(number)?.delivery.grant(credit);
   }
 
   /** The subscriber wants no more. */
   end(number: number): void {
-    this.#open.get(number)?.close();
+    this.#open.get(number)?.delivery.close();
   }
 
   /** The connection may take more. */
@@ -74,12 +74,13 @@ export class Subscriptions {
 
   /** Adds the open ones to the counts. */
   count(states: SubscriptionCounts): void {
-    for (const { state } of this.#open.values()) if (state !== 'ended') states[state] += 1;
+    for (const { delivery } of this.#open.values())
+      if (delivery.state !== 'ended') states[delivery.state] += 1;
   }
 
   /** The connection is over. */
   close(): void {
-    for (const subscription of this.#open.values()) subscription.close();
+    for (const subscription of this.#open.values()) subscription.delivery.close();
   }
 
   async #stream(

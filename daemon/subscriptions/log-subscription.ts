@@ -8,30 +8,20 @@
  *
  * @module
  */
-import { errorToWire } from '../../shared/error-wire.js';
 import {
-  EventLogError,
   InvalidArgumentError,
   LogCorruptError,
   PositionExpiredError,
   StorageFailedError,
 } from '../../shared/errors.js';
 import type { Journal } from '../../shared/events.js';
-import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
 import type { Lane } from '../commit/lanes.js';
 import type { SealedEvent } from '../commit/stream-draft.js';
 import type { LogEntry, LogPlace, PositionScan, PositionTask } from '../storage/position-scan.js';
 import type { ScanResult, ScanTask } from '../workers/scan.worker.js';
-import type { CatchUp, PageReader } from './catch-up.js';
+import { Delivery, type DeliveryOptions, type DeliveryOwner } from './delivery.js';
 import type { Hub, LogFollower, PublishedBatch, Removal } from './hub.js';
-import {
-  type EncodedRow,
-  encodeEntry,
-  encodeEvent,
-  encodeRemoval,
-  PushWriter,
-} from './push-writer.js';
-import type { Subscriber, SubscriptionState } from './subscriber.js';
+import { type EncodedRow, encodeEntry, encodeEvent, encodeRemoval } from './push-writer.js';
 
 /** The commit log as a subscription reads it. */
 export interface PositionSource {
@@ -42,39 +32,26 @@ export interface PositionSource {
 }
 
 /** What a subscription to everything asks for. */
-export interface LogSubscriptionOptions {
+export interface LogSubscriptionOptions extends DeliveryOptions {
   /** Undefined begins with what is committed next. */
   readonly afterPosition: number | undefined;
   readonly journal: Journal | null;
-  readonly subscriber: Subscriber;
-  readonly catchUp: CatchUp;
-  readonly hub: Hub;
   /** The log as it is now. */
   readonly source: () => PositionSource;
 }
 
-type State = SubscriptionState | 'ended';
-
 /** A subscription to everything. */
-export class LogSubscription implements LogFollower, PageReader {
+export class LogSubscription implements LogFollower, DeliveryOwner {
+  readonly delivery: Delivery;
   readonly #options: LogSubscriptionOptions;
-  readonly #writer: PushWriter;
-  #state: State = 'opening';
   #position: number;
   #place: LogPlace | null = null;
-  #credit: number;
-  #wasLive = false;
 
   constructor(options: LogSubscriptionOptions) {
-    const { subscriber, hub, afterPosition, source } = options;
+    const { afterPosition, source } = options;
     this.#options = options;
     this.#position = afterPosition ?? source().frontier;
-    this.#credit = subscriber.credit;
-    this.#writer = new PushWriter(subscriber.sink, subscriber.number, hub.counts);
-  }
-
-  get state(): State {
-    return this.#state;
+    this.delivery = new Delivery(options, this);
   }
 
   /**
@@ -92,80 +69,66 @@ export class LogSubscription implements LogFollower, PageReader {
         throw new InvalidArgumentError('afterPosition', why);
       }
       if (this.#position < frontier) await this.#scan(1);
-      if (!this.#isEnded()) hub.followAll(this);
+      if (!this.delivery.isOver) hub.followAll(this);
     } catch (error) {
-      this.close();
+      this.delivery.close();
       throw error;
     }
   }
 
   /** Says where it begins, and begins. */
   begin(): void {
-    if (this.#state !== 'opening') return;
-    this.#progress({});
-    this.#goOn();
+    if (this.delivery.state !== 'opening') return;
+    this.#progress();
+    this.delivery.goOn();
   }
 
-  /** The subscriber takes so much more. */
-  grant(credit: number): void {
-    this.#credit += credit;
-    if (this.#state === 'starved' && this.#credit > 0) this.#goOn();
-  }
-
-  /** Nobody listens any more. */
-  close(): void {
-    if (this.#isEnded()) return;
-    const { hub, catchUp, subscriber } = this.#options;
-    this.#state = 'ended';
-    hub.unfollowAll(this);
-    catchUp.remove(this);
-    subscriber.onEnd();
+  left(): void {
+    this.#options.hub.unfollowAll(this);
   }
 
   committed(batch: PublishedBatch): void {
-    if (this.#state !== 'live') return;
-    const { journal, hub, subscriber } = this.#options;
+    if (this.delivery.state !== 'live') return;
+    const { journal, hub } = this.#options;
     for (const one of inOrder(batch)) {
       if (journal !== null && journalOf(one) !== journal) continue;
-      if (!this.#canSend()) {
-        this.#writer.flush();
-        return this.#goOn();
+      if (!this.delivery.canSend) {
+        this.delivery.flush();
+        return this.delivery.goOn();
       }
       this.#send('line' in one ? liveRow(hub, one) : encodeRemoval(one), one.position);
     }
-    this.#writer.flush();
+    this.delivery.flush();
     if (this.#position === batch.lastPosition) return;
     // One who does not read is told of what was left out later, and once.
-    if (!subscriber.sink.hasRoom) return this.#goOn();
+    if (!this.delivery.hasRoom) return this.delivery.goOn();
     this.#position = batch.lastPosition;
-    this.#progress({});
+    this.#progress();
   }
 
   async page(): Promise<void> {
-    if (this.#state !== 'behind') return;
+    if (this.delivery.state !== 'behind') return;
     if (this.#position === this.#options.source().frontier) return this.#join();
     try {
-      const scan = await this.#scan(Math.min(this.#credit, ANSWER_FRAME_BYTES));
-      if (this.#isEnded()) return;
+      const scan = await this.#scan(this.delivery.pageBytesMax);
+      if (this.delivery.isOver) return;
       for (const entry of scan.entries) this.#send(this.#rowOf(entry), entry.position);
-      this.#writer.flush();
+      this.delivery.flush();
       const isSkipping = this.#position !== scan.through;
       this.#position = scan.through;
       this.#place = scan.place;
-      if (isSkipping) this.#progress({});
+      if (isSkipping) this.#progress();
     } catch (error) {
-      return this.#end(error);
+      return this.delivery.end(error);
     }
-    this.#goOn();
+    this.delivery.goOn();
   }
 
   /** Nothing durable was not sent: from here on it gets what is committed. */
   #join(): void {
-    this.#state = 'live';
     // Segments come and go while it is live.
     this.#place = null;
-    if (!this.#wasLive) this.#progress({ caughtUp: true });
-    this.#wasLive = true;
+    if (this.delivery.join()) this.#progress({ caughtUp: true });
   }
 
   async #scan(bytesMax: number): Promise<Extract<PositionScan, { kind: 'entries' }>> {
@@ -213,39 +176,12 @@ export class LogSubscription implements LogFollower, PageReader {
   }
 
   #send(row: EncodedRow, position: number): void {
-    this.#writer.add(row);
-    this.#credit -= row.credit;
+    this.delivery.send(row);
     this.#position = position;
   }
 
-  #goOn(): void {
-    this.#state = this.#credit > 0 ? 'behind' : 'starved';
-    if (this.#state === 'behind') this.#options.catchUp.add(this);
-  }
-
-  #canSend(): boolean {
-    return this.#credit > 0 && this.#options.subscriber.sink.hasRoom;
-  }
-
-  #progress(more: { readonly caughtUp?: true }): void {
-    const { number } = this.#options.subscriber;
-    const position = this.#position;
-    this.#writer.message({ type: 'progress', subscription: number, position, ...more });
-  }
-
-  #end(error: unknown): void {
-    if (this.#isEnded()) return;
-    const { number } = this.#options.subscriber;
-    const told =
-      error instanceof EventLogError
-        ? error
-        : new StorageFailedError(`the daemon failed: ${String(error)}`, 'not-committed');
-    this.#writer.message({ type: 'ended', subscription: number, error: errorToWire(told) });
-    this.close();
-  }
-
-  #isEnded(): boolean {
-    return this.#state === 'ended';
+  #progress(more: { readonly caughtUp?: true } = {}): void {
+    this.delivery.progress({ position: this.#position }, more);
   }
 }
 

@@ -9,14 +9,7 @@
  *
  * @module
  */
-import { errorToWire } from '../../shared/error-wire.js';
-import {
-  CursorExpiredError,
-  EventLogError,
-  StorageFailedError,
-  StreamDeletedError,
-} from '../../shared/errors.js';
-import { ANSWER_FRAME_BYTES } from '../../shared/limits.js';
+import { CursorExpiredError, StorageFailedError, StreamDeletedError } from '../../shared/errors.js';
 import type { WireAfter, WireCursor } from '../../shared/protocol.js';
 import type { SealedEvent } from '../commit/stream-draft.js';
 import type { StreamName } from '../storage/layout.js';
@@ -26,52 +19,37 @@ import { type KindFilter, subscriptionPage } from '../streams/queries.js';
 import type { Stream } from '../streams/stream.js';
 import type { Row } from '../streams/stream-index.js';
 import type { StreamTable } from '../streams/stream-table.js';
-import type { CatchUp, PageReader } from './catch-up.js';
-import type { Hub, StreamFollower } from './hub.js';
-import { encodeEvent, PushWriter } from './push-writer.js';
-import type { Subscriber, SubscriptionState } from './subscriber.js';
+import { Delivery, type DeliveryOptions, type DeliveryOwner } from './delivery.js';
+import type { StreamFollower } from './hub.js';
+import { encodeEvent } from './push-writer.js';
 
 /** What a subscription to a stream asks for. */
-export interface StreamSubscriptionOptions {
+export interface StreamSubscriptionOptions extends DeliveryOptions {
   readonly name: StreamName;
   readonly after: WireAfter;
   readonly filter: KindFilter | undefined;
-  readonly subscriber: Subscriber;
-  readonly catchUp: CatchUp;
-  readonly hub: Hub;
   readonly table: StreamTable;
   readonly files: FileTable;
 }
-
-type State = SubscriptionState | 'ended';
 
 /** Rows of old lines without a usable seq have seq 0: only what is below it is before them. */
 const BEFORE_ALL = -1;
 
 /** A subscription to one stream. */
-export class StreamSubscription implements StreamFollower, PageReader {
+export class StreamSubscription implements StreamFollower, DeliveryOwner {
+  readonly delivery: Delivery;
   readonly #options: StreamSubscriptionOptions;
-  readonly #writer: PushWriter;
-  #state: State = 'opening';
   #stream: Stream | null = null;
   /** The life that is followed; 0 while there is none. */
   #generation = 0;
   #seq = BEFORE_ALL;
-  #credit: number;
   /** Counts what made a page that is being read worthless. */
   #version = 0;
-  #wasLive = false;
   #hasFailed = false;
 
   constructor(options: StreamSubscriptionOptions) {
-    const { subscriber, hub } = options;
     this.#options = options;
-    this.#credit = subscriber.credit;
-    this.#writer = new PushWriter(subscriber.sink, subscriber.number, hub.counts);
-  }
-
-  get state(): State {
-    return this.#state;
+    this.delivery = new Delivery(options, this);
   }
 
   /**
@@ -85,44 +63,33 @@ export class StreamSubscription implements StreamFollower, PageReader {
     this.#stream = stream;
     try {
       await table.fresh(stream);
-      if (this.#isEnded()) return;
+      if (this.delivery.isOver) return;
       this.#seq = this.#startIn(stream);
       this.#generation = stream.generation;
       hub.follow(name, this);
     } catch (error) {
-      this.close();
+      this.delivery.close();
       throw error;
     }
   }
 
   /** Says where it begins, and begins. */
   begin(): void {
-    if (this.#state !== 'opening') return;
-    this.#progress({});
-    this.#goOn();
+    if (this.delivery.state !== 'opening') return;
+    this.#progress();
+    this.delivery.goOn();
   }
 
-  /** The subscriber takes so much more. */
-  grant(credit: number): void {
-    this.#credit += credit;
-    if (this.#state === 'starved' && this.#credit > 0) this.#goOn();
-  }
-
-  /** Nobody listens any more. */
-  close(): void {
-    if (this.#isEnded()) return;
-    const { name, hub, table, catchUp } = this.#options;
-    this.#state = 'ended';
+  left(): void {
+    const { name, hub, table } = this.#options;
     this.#version += 1;
     hub.unfollow(name, this);
-    catchUp.remove(this);
     if (this.#stream !== null) table.release(this.#stream);
-    this.#options.subscriber.onEnd();
   }
 
   published(events: readonly SealedEvent[]): void {
-    if (this.#state !== 'live') return;
-    const { filter, hub, subscriber } = this.#options;
+    if (this.delivery.state !== 'live') return;
+    const { filter, hub } = this.#options;
     // A number that was asked for may lie ahead of the stream.
     let through = this.#seq;
     for (const event of events) {
@@ -130,26 +97,24 @@ export class StreamSubscription implements StreamFollower, PageReader {
       if (event.seq <= through) continue;
       through = event.seq;
       if (event.kind.journal === 'runs' && filter?.(event.kind) === false) continue;
-      if (!this.#canSend()) {
-        this.#writer.flush();
-        return this.#goOn();
+      if (!this.delivery.canSend) {
+        this.delivery.flush();
+        return this.delivery.goOn();
       }
-      const row = hub.encodedOnce(event);
-      this.#writer.add(row);
-      this.#credit -= row.credit;
+      this.delivery.send(hub.encodedOnce(event));
       this.#seq = event.seq;
     }
-    this.#writer.flush();
+    this.delivery.flush();
     if (through === this.#seq) return;
     // One who does not read is told of what was left out later, and once.
-    if (!subscriber.sink.hasRoom) return this.#goOn();
+    if (!this.delivery.hasRoom) return this.delivery.goOn();
     this.#seq = through;
-    this.#progress({});
+    this.#progress();
   }
 
   reread(): void {
     this.#version += 1;
-    if (this.#state === 'live') this.#goOn();
+    if (this.delivery.state === 'live') this.delivery.goOn();
   }
 
   ended({ generation, lastSeq }: { generation: number; lastSeq: number }): void {
@@ -157,18 +122,18 @@ export class StreamSubscription implements StreamFollower, PageReader {
     if (this.#generation !== 0 && this.#generation !== generation) return;
     const cursor = { generation, seq: lastSeq };
     const { key } = this.#stream as Stream;
-    this.#end(new StreamDeletedError(cursor, `${key} was deleted`));
+    this.delivery.end(new StreamDeletedError(cursor, `${key} was deleted`));
   }
 
   async page(): Promise<void> {
     const { table } = this.#options;
     const stream = this.#stream as Stream;
-    if (this.#state !== 'behind') return;
+    if (this.delivery.state !== 'behind') return;
     if (stream.state.kind !== 'ready') {
       // The others take their turns while it is read.
       table.ready(stream).then(
-        () => this.#takeTurn(),
-        (error: unknown) => this.#end(error),
+        () => this.delivery.takeTurn(),
+        (error: unknown) => this.delivery.end(error),
       );
       return;
     }
@@ -179,7 +144,7 @@ export class StreamSubscription implements StreamFollower, PageReader {
     } catch (error) {
       await this.#readFailed(stream, error, version);
     }
-    if (this.#state === 'behind') this.#goOn();
+    if (this.delivery.state === 'behind') this.delivery.goOn();
   }
 
   async #sendPage(stream: Stream, version: number): Promise<void> {
@@ -187,11 +152,10 @@ export class StreamSubscription implements StreamFollower, PageReader {
     if (this.#generation === 0) this.#generation = stream.generation;
     if (this.#generation !== stream.generation) {
       const cursor = { generation: this.#generation, seq: Math.max(this.#seq, 0) };
-      return this.#end(new StreamDeletedError(cursor, `${stream.key} was deleted`));
+      return this.delivery.end(new StreamDeletedError(cursor, `${stream.key} was deleted`));
     }
     const { index } = stream;
-    const bytesMax = Math.min(this.#credit, ANSWER_FRAME_BYTES);
-    const page = subscriptionPage(index, this.#seq, bytesMax, filter);
+    const page = subscriptionPage(index, this.#seq, this.delivery.pageBytesMax, filter);
     if (page.isLast && page.rows.length === 0) return this.#join(page.through);
     const rows = page.rows.map((at) => index.row(at));
     const isSkipping = rows.at(-1)?.seq !== page.through;
@@ -201,17 +165,15 @@ export class StreamSubscription implements StreamFollower, PageReader {
       for (const { row, line } of piece) {
         next += 1;
         const isShared = rows[next]?.seq === row.seq;
-        const encoded = encodeEvent(this.#eventOf(row, isShared), line, hub.counts);
-        this.#writer.add(encoded);
-        this.#credit -= encoded.credit;
+        this.delivery.send(encodeEvent(this.#eventOf(row, isShared), line, hub.counts));
         // What was sent stays sent, also where the rest of the page cannot be read.
         if (!isShared) this.#seq = row.seq;
       }
     }
     if (this.#version !== version) return;
-    this.#writer.flush();
+    this.delivery.flush();
     this.#seq = page.through;
-    if (isSkipping) this.#progress({});
+    if (isSkipping) this.#progress();
   }
 
   #eventOf({ seq }: Row, isShared: boolean): Parameters<typeof encodeEvent>[0] {
@@ -223,58 +185,26 @@ export class StreamSubscription implements StreamFollower, PageReader {
   #join(through: number): void {
     const isFurther = this.#seq !== through;
     this.#seq = through;
-    this.#state = 'live';
-    if (!this.#wasLive) this.#progress({ caughtUp: true });
-    else if (isFurther) this.#progress({});
-    this.#wasLive = true;
+    if (this.delivery.join()) this.#progress({ caughtUp: true });
+    else if (isFurther) this.#progress();
   }
 
   /** Files that were moved or written anew are met again when the stream is. */
   async #readFailed(stream: Stream, error: unknown, version: number): Promise<void> {
-    if (this.#isEnded()) return;
-    if (this.#hasFailed || !(error instanceof StorageFailedError)) return this.#end(error);
+    if (this.delivery.isOver) return;
+    if (this.#hasFailed || !(error instanceof StorageFailedError)) return this.delivery.end(error);
     this.#hasFailed = version === this.#version;
     try {
       await this.#options.table.fresh(stream);
     } catch (again) {
-      this.#end(again);
+      this.delivery.end(again);
     }
   }
 
-  #goOn(): void {
-    this.#state = this.#credit > 0 ? 'behind' : 'starved';
-    this.#takeTurn();
-  }
-
-  #takeTurn(): void {
-    if (this.#state === 'behind') this.#options.catchUp.add(this);
-  }
-
-  #canSend(): boolean {
-    return this.#credit > 0 && this.#options.subscriber.sink.hasRoom;
-  }
-
-  #progress(more: { readonly caughtUp?: true }): void {
-    const { number } = this.#options.subscriber;
+  #progress(more: { readonly caughtUp?: true } = {}): void {
     const { lastSeq } = this.#stream as Stream;
     const seq = Math.max(0, Math.min(this.#seq, lastSeq));
-    const cursor = { generation: this.#generation, seq };
-    this.#writer.message({ type: 'progress', subscription: number, cursor, ...more });
-  }
-
-  #end(error: unknown): void {
-    if (this.#isEnded()) return;
-    const { number } = this.#options.subscriber;
-    const told =
-      error instanceof EventLogError
-        ? error
-        : new StorageFailedError(`the daemon failed: ${String(error)}`, 'not-committed');
-    this.#writer.message({ type: 'ended', subscription: number, error: errorToWire(told) });
-    this.close();
-  }
-
-  #isEnded(): boolean {
-    return this.#state === 'ended';
+    this.delivery.progress({ cursor: { generation: this.#generation, seq } }, more);
   }
 
   /** The seq that it begins behind. */
