@@ -18,7 +18,7 @@ const CORRUPT = 65;
 
 /** Kills the daemon, damages a copy, sees what becomes of it, and goes on with the original. */
 export async function damageCopy(stage: Stage, fault: Damage): Promise<'done' | 'skipped'> {
-  await stage.end('SIGKILL');
+  await stage.daemon.end('SIGKILL');
   const copy = `${stage.dir}-damaged`;
   const due = stage.dueNow().there;
   await copyDirectory(stage.dir, copy);

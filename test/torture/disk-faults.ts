@@ -54,12 +54,13 @@ export async function failSync(stage: Stage, fault: Of<'failed-sync'>): Promise<
     { ...met, after, times: 1, effect: { kind: 'error', code: 'EIO' } },
     { ...met, after: after + 1, effect: { kind: 'lie' } },
   ];
-  const working = stage.workUnder(rules, MEET_MS);
+  const working = stage.daemon.workUnder(rules, MEET_MS);
   deleteSome(stage);
   let code = await working;
   // It is ending already: another signal would meet a process that no longer handles any.
-  if (code === 'running' && (shim.hits()[0] ?? 0) > 0) code = await stage.endWithin(HEAL_MS);
-  if (code === 'running') code = await stage.endSomehow('SIGTERM');
+  if (code === 'running' && (shim.hits()[0] ?? 0) > 0)
+    code = await stage.daemon.endOr(delay(HEAL_MS, 'running' as const));
+  if (code === 'running') code = await stage.daemon.endSomehow('SIGTERM');
   const isMet = (shim.hits()[0] ?? 0) > 0;
   if (code !== (isMet ? IO_ERROR : 0))
     ledger.find('exit', `the daemon ended with ${code}; a sync of ${fault.place} failed: ${isMet}`);
@@ -83,7 +84,7 @@ export async function failWrites(stage: Stage, fault: Of<'failed-writes'>): Prom
           { ...met, after, times: 1, effect: { kind: 'short', bytes: short } },
           { ...refused, after: after + 1 },
         ];
-  const working = stage.workUnder(rules, fault.ms);
+  const working = stage.daemon.workUnder(rules, fault.ms);
   deleteSome(stage);
   const end = await working;
   const isMet = shim.hits().some((hits) => hits > 0);
@@ -95,7 +96,7 @@ export async function failWrites(stage: Stage, fault: Of<'failed-writes'>): Prom
     return 'done';
   }
   if (comeback !== null) {
-    await stage.end('SIGKILL');
+    await stage.daemon.end('SIGKILL');
     await stage.comeBack(comeback);
   } else {
     shim.clear();
@@ -121,7 +122,7 @@ export async function slowSyncs(stage: Stage, fault: Of<'slow-sync'>): Promise<D
   const { shim } = stage;
   if (shim === null) return 'skipped';
   const { delayMs, ms } = fault;
-  await stage.workUnder(
+  await stage.daemon.workUnder(
     [{ calls: SYNCS, paths: ['*'], effect: { kind: 'delay', ms: delayMs } }],
     ms,
   );

@@ -25,39 +25,45 @@ export type Done = 'done' | 'skipped';
 
 const FAULTS: { readonly [Kind in FaultKind]: (stage: Stage, fault: Of<Kind>) => Promise<Done> } = {
   kill: async (stage, { comeback }) => {
-    await stage.end('SIGKILL');
+    await stage.daemon.end('SIGKILL');
     await stage.comeBack(comeback);
     return 'done';
   },
   drain: async (stage) => {
-    await stage.end('SIGTERM');
+    await stage.daemon.end('SIGTERM');
     await stage.comeBack({ how: 'start', killedStarts: [] });
     return 'done';
   },
   hang: async (stage, { ms, comeback }) => {
-    stage.daemon.process.kill('SIGSTOP');
+    stage.daemon.signal('SIGSTOP');
     await delay(ms);
     if (comeback !== null) {
-      await stage.end('SIGKILL');
+      await stage.daemon.end('SIGKILL');
       await stage.comeBack(comeback);
     } else {
-      stage.daemon.process.kill('SIGCONT');
+      stage.daemon.signal('SIGCONT');
     }
     return 'done';
   },
   'kill-client': async (stage, { client }) => {
-    await stage.workers[client % stage.workers.length]?.killAndStart();
+    await stage.cast.workers[client % stage.cast.workers.length]?.killAndStart();
     return 'done';
   },
   'hang-client': async (stage, { client, ms }) => {
-    return hang(stage, stage.workers[client % stage.workers.length], ms);
+    return hang(stage, stage.cast.workers[client % stage.cast.workers.length], ms);
   },
   'kill-subscriber': async (stage, { subscriber }) => {
-    await stage.subscribers[subscriber % stage.subscribers.length]?.follower.killAndResume();
+    await stage.cast.subscribers[
+      subscriber % stage.cast.subscribers.length
+    ]?.follower.killAndResume();
     return 'done';
   },
   'hang-subscriber': async (stage, { subscriber, ms }) => {
-    return hang(stage, stage.subscribers[subscriber % stage.subscribers.length]?.follower, ms);
+    return hang(
+      stage,
+      stage.cast.subscribers[subscriber % stage.cast.subscribers.length]?.follower,
+      ms,
+    );
   },
   'kill-at': killAtMoment,
   'failed-sync': failSync,
@@ -158,7 +164,7 @@ async function removeFile(stage: Stage, { nth }: Of<'remove-file'>): Promise<Don
 
 /** The daemon dies within a write of the log that nobody was told of. */
 async function tearLog(stage: Stage, fault: Of<'torn-log'>): Promise<Done> {
-  await stage.end('SIGKILL');
+  await stage.daemon.end('SIGKILL');
   const end = endOfLog(stage.dir);
   if (end !== null) overwrite(end.path, end.offset, tornBytes(fault, end.path, end.offset));
   stage.note('torn log', { ...end });
@@ -179,7 +185,7 @@ function tornBytes(fault: Of<'torn-log'>, path: string, end: number): Buffer {
 
 /** What only the page cache held of a journal file is gone. */
 async function tearJournal(stage: Stage, fault: Of<'torn-journal'>): Promise<Done> {
-  await stage.end('SIGKILL');
+  await stage.daemon.end('SIGKILL');
   const spans = uncheckpointed(stage.dir);
   const span = spans[fault.nth % Math.max(1, spans.length)];
   if (span !== undefined) {

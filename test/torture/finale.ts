@@ -14,22 +14,22 @@ const FOLLOW_MS = 8_000;
 export async function finish(stage: Stage): Promise<void> {
   stage.note('finale');
   await stage.settled();
-  await Promise.all(stage.workers.map((worker) => worker.stop()));
+  await Promise.all(stage.cast.workers.map((worker) => worker.stop()));
   const ends = await appendEnds(stage);
   await stage.look();
   await lookAtTurns(stage);
   await followToTheEnd(stage, ends);
   const due = stage.dueNow();
-  for (const { view } of stage.subscribers) checkView(stage.ledger, view);
-  await stage.end('SIGTERM');
+  for (const { view } of stage.cast.subscribers) checkView(stage.ledger, view);
+  await stage.daemon.end('SIGTERM');
   stage.lookAtFiles(due);
   await stage.verify();
 }
 
 /** The last event for each subscriber, by the driver; returns their ids. */
-async function appendEnds({ journal, log, subscribers }: Stage): Promise<string[]> {
+async function appendEnds({ journal, log, cast }: Stage): Promise<string[]> {
   const ends: string[] = [];
-  for (const { view } of subscribers) {
+  for (const { view } of cast.subscribers) {
     // What ends with everything is the last of all.
     const { stream, runId = 'r0', eventTypes } = view;
     const isRun = stream?.startsWith('runs/') === true;
@@ -50,7 +50,7 @@ async function appendEnds({ journal, log, subscribers }: Stage): Promise<string[
 
 async function followToTheEnd(stage: Stage, ends: readonly string[]): Promise<void> {
   const deadline = performance.now() + FOLLOW_MS;
-  for (const [at, { follower, view }] of stage.subscribers.entries()) {
+  for (const [at, { follower, view }] of stage.cast.subscribers.entries()) {
     const end = ends[at];
     const hasCome = (): boolean =>
       follower.told.findLastIndex((one) => one.kind === 'event' && one.content === end) !== -1;

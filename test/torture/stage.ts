@@ -1,70 +1,40 @@
 /**
- * One act on its stage: a directory, its daemon, the clients and subscribers, and the oracle that
- * is told of everything.
+ * One act on its stage: a directory with its daemon and those who work with it, and the oracle,
+ * which is told of everything and looks at everything.
  */
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type EventLog, StorageFailedError } from '../../client/index.js';
-import {
-  DaemonEndedError,
-  type DaemonProcess,
-  runDaemonProgram,
-  startDaemonProcess,
-  startDaemonToBeKilled,
-} from '../support/daemon.js';
+import { runDaemonProgram } from '../support/daemon.js';
 import { FaultShim } from '../support/fault-shim/fault-shim.js';
 import { killAt } from '../support/fault-shim/named-points.js';
 import type { Rule } from '../support/fault-shim/rules.js';
-import type { FollowerPlan } from '../support/follower.process.js';
-import { Follower } from '../support/followers.js';
 import { copyDirectory } from '../support/journal-files.js';
 import { offlineCommand } from '../support/offline.js';
 import { PowerDisk } from '../support/power-disk.js';
 import type { Scope } from '../support/scope.js';
+import { Cast } from './cast.js';
 import { heldByDaemon, heldByFiles, type Malformed, streamsOf } from './files.js';
 import { checkHeld, dueNow } from './held.js';
-import { type Answer, HistoryReader, type HistoryRecord, now } from './history.js';
+import { now } from './history.js';
 import { Journal } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { Act, Comeback } from './plan.js';
 import { FOREIGN_SESSION, mayVanish } from './streams.js';
-import { seeTold, type View } from './views.js';
-import { Worker } from './workers.js';
+import { type End, TorturedDaemon } from './tortured-daemon.js';
 
-const WINDOW = 6;
-const PAUSE_MS = 30;
 const READS_MAX = 20;
 const LOOK_MS = 20;
 /** How long clients may take to get on. */
 const ANSWERS_MS = 3_000;
 const DISK_BYTES = 512 * 1024 * 1024;
 
-/** Who follows what; a name is that of its view in findings. */
-const FOLLOWERS: readonly (Pick<FollowerPlan, 'what' | 'id'> & Partial<FollowerPlan>)[] = [
-  { what: 'all', id: '' },
-  { what: 'turns', id: 's0', pauseMs: 2 },
-  { what: 'turns', id: FOREIGN_SESSION },
-  { what: 'turns', id: 'sd' },
-  { what: 'runs', id: 't0', runId: 'r1' },
-  { what: 'runs', id: 'td', eventTypes: ['note'], pauseMs: 1 },
-];
-
-/** How the daemon ended: its exit code, or null after a kill; or that it runs. */
-export type End = number | null | 'running';
-
 interface Place {
   readonly folder: string;
   readonly act: Act;
   readonly shim: FaultShim | null;
   readonly disk: PowerDisk | null;
-}
-
-interface Subscriber {
-  readonly follower: Follower;
-  readonly view: View;
-  /** How much of what it told the oracle has taken in. */
-  taken: number;
 }
 
 export class Stage {
@@ -78,8 +48,8 @@ export class Stage {
   readonly disk: PowerDisk | null;
   readonly ledger: Ledger = new Ledger();
   readonly journal: Journal;
-  readonly workers: Worker[] = [];
-  readonly subscribers: Subscriber[] = [];
+  readonly daemon: TorturedDaemon;
+  readonly cast: Cast;
   /** Lines that were damaged on purpose, and may be malformed. */
   readonly damaged: Malformed[] = [];
   recoveries = 0;
@@ -87,13 +57,8 @@ export class Stage {
   doing: { readonly what: string; readonly since: number } = { what: '', since: now() };
   readonly #folder: string;
   readonly #socketPath: string;
-  readonly #reader: HistoryReader;
   readonly #running = new Set<Promise<void>>();
   readonly #writing = new Set<Promise<void>>();
-  #late: Answer[] = [];
-  #daemon: DaemonProcess | null = null;
-  /** Whether the daemon may end by itself now. */
-  #mayEnd = false;
   #hasLostPower = false;
   #log: EventLog | null = null;
 
@@ -108,8 +73,12 @@ export class Stage {
     this.dir = join(disk?.folder ?? folder, 'd');
     const history = join(folder, 'history');
     mkdirSync(history, { recursive: true });
-    this.#reader = new HistoryReader(history);
     this.journal = new Journal(join(history, 'driver.ndjson'), 'driver');
+    const { dir, ledger } = this;
+    const socketPath = this.#socketPath;
+    const note = this.note.bind(this);
+    this.daemon = new TorturedDaemon({ scope, act, dir, socketPath, shim, ledger, note });
+    this.cast = new Cast({ act, dir, socketPath, history });
   }
 
   /** @param folder where everything of the act goes */
@@ -129,11 +98,6 @@ export class Stage {
     return stage;
   }
 
-  get daemon(): DaemonProcess {
-    if (this.#daemon === null) throw new Error('no daemon is running');
-    return this.#daemon;
-  }
-
   /** The driver's own client. */
   get log(): EventLog {
     if (this.#log === null) throw new Error('the driver is not connected');
@@ -148,127 +112,24 @@ export class Stage {
   }
 
   async open(): Promise<void> {
-    const { act, scope, dir } = this;
-    const socketPath = this.#socketPath;
-    await this.start();
-    this.#log = await connect({ socketPath, clientName: 'torture' });
-    scope.teardown(() => this.#log?.close());
-    for (let at = 0; at < act.clients; at += 1) {
-      const name = `w${at}`;
-      const journal = join(this.#folder, 'history', `${name}.ndjson`);
-      const seed = act.seed + at * 104_729;
-      const { paddingMax } = act;
-      const plan = {
-        socketPath,
-        name,
-        journal,
-        seed,
-        window: WINDOW,
-        pauseMs: PAUSE_MS,
-        paddingMax,
-      };
-      this.workers.push(new Worker(scope, plan));
-    }
-    for (const [at, one] of FOLLOWERS.entries()) {
-      const follower = new Follower(scope, { dir, socketPath, pauseMs: 0, ends: null, ...one });
-      const { what, id, runId, eventTypes } = one;
-      const view: View = {
-        name: `subscriber ${at}`,
-        stream: what === 'all' ? null : `${what}/${id}`,
-        ...(runId === undefined ? {} : { runId }),
-        ...(eventTypes === undefined ? {} : { eventTypes }),
-        told: follower.told,
-      };
-      this.subscribers.push({ follower, view, taken: 0 });
-    }
+    await this.daemon.start();
+    this.#log = await connect({ socketPath: this.#socketPath, clientName: 'torture' });
+    this.scope.teardown(() => this.#log?.close());
+    this.cast.enter(this.scope);
   }
 
-  /** Starts the daemon, which must come to listen. */
-  async start(): Promise<void> {
-    try {
-      this.#daemon = await this.#startDaemon();
-    } catch (error) {
-      if (!(error instanceof DaemonEndedError)) throw error;
-      this.ledger.find('start', `the daemon did not start: ${error.message}`);
-      throw error;
-    }
-    const { daemon } = this;
-    this.note('started', { pid: daemon.process.pid });
-    this.scope.teardown(() => {
-      this.#daemon = null;
-    });
-    void daemon.ended.then((code) => {
-      if (this.#daemon !== daemon || this.#mayEnd) return;
-      this.ledger.find('exit', `the daemon ended by itself with ${code}: ${daemon.output()}`);
-    });
-  }
-
-  /** Ends the daemon, which must end as it should. */
-  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const { daemon } = this;
-    const code = await this.endSomehow(signal);
-    const expected = signal === 'SIGTERM' ? 0 : null;
-    if (code !== expected)
-      this.ledger.find('exit', `the daemon ended with ${code} by ${signal}: ${daemon.output()}`);
-  }
-
-  /** Ends the daemon; returns its exit code, null after a kill. */
-  async endSomehow(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
-    const { daemon } = this;
-    this.#daemon = null;
-    const code = await daemon.kill(signal);
-    this.note('ended', { signal, code, output: daemon.output() });
-    return code;
-  }
-
-  /**
-   * Lets the daemon work under these rules for a while, or until it ends.
-   *
-   * @returns its exit code, null if it was killed, or that it still runs; the rules still hold
-   */
-  async workUnder(rules: readonly Rule[], ms: number): Promise<End> {
-    this.shim?.set(rules);
-    const over = new AbortController();
-    const waiting = delay(ms, 'running' as const, { signal: over.signal });
-    waiting.catch(() => undefined);
-    const end = await this.#endOr(waiting);
-    over.abort();
-    return end;
-  }
-
-  /** Waits for a daemon that is to end by itself. */
-  async endWithin(ms: number): Promise<End> {
-    return await this.#endOr(delay(ms, 'running' as const));
-  }
-
-  /** As `workUnder`, and lifts the rule; what it killed at the last instant was killed by it. */
+  /** Lets the daemon work until the rule kills it; lifts the rule. */
   async workUntilKilled(rule: Rule, ms: number): Promise<End> {
-    const end = await this.workUnder([rule], ms);
+    const end = await this.daemon.workUnder([rule], ms);
     this.shim?.clear();
     if (end !== 'running') return end;
-    // One that is dead answers no more.
-    return await this.#endOr(this.log.stats().then(() => 'running' as const));
-  }
-
-  /** How the daemon ends, which it may now; or what comes first. */
-  async #endOr(other: Promise<'running'>): Promise<End> {
-    const { daemon } = this;
-    this.#mayEnd = true;
-    const end = await Promise.race([daemon.ended, other]);
-    if (end !== 'running') {
-      this.#daemon = null;
-      this.note('ended by itself', { code: end, output: daemon.output() });
-    }
-    this.#mayEnd = false;
-    return end;
+    // What it killed at the last instant was killed by it: one that is dead answers no more.
+    return await this.daemon.endOr(this.log.stats().then(() => 'running' as const));
   }
 
   /** Takes the power of the disk, and with it the daemon; then it is back. */
   async losePower(disk: PowerDisk): Promise<void> {
-    const daemon = this.#daemon;
-    this.#daemon = null;
-    await disk.losePower();
-    await daemon?.kill('SIGKILL');
+    await this.daemon.endBy(() => disk.losePower());
     this.#hasLostPower = true;
     this.shim?.clear();
     await this.written();
@@ -283,11 +144,11 @@ export class Stage {
   async comeBack({ how, killedStarts }: Comeback): Promise<void> {
     this.shim?.clear();
     for (const killed of killedStarts) {
-      if (typeof killed === 'number') await this.#startAndKill(killed);
-      else await this.#startUntil([killAt(killed.point, killed.after)]);
+      if (typeof killed === 'number') await this.daemon.startAndKill(killed);
+      else await this.daemon.startUntil([killAt(killed.point, killed.after)]);
     }
     if (how === 'recover') await this.recover();
-    await this.start();
+    await this.daemon.start();
     await this.look();
     this.recoveries += 1;
   }
@@ -376,19 +237,7 @@ export class Stage {
 
   /** Takes in what clients and subscribers have told. */
   feed(): void {
-    const told = this.subscribers.map(({ follower }) => follower.told.length);
-    const until = now();
-    const records: HistoryRecord[] = [...this.#late, ...this.#reader.read()];
-    // What was answered later may be about events whose request was not read yet.
-    this.#late = records.filter((one) => one.kind === 'answer' && one.at > until) as Answer[];
-    this.ledger.take(records.filter((one) => one.kind === 'request' || one.at <= until));
-    for (const [at, subscriber] of this.subscribers.entries()) {
-      const { follower, view, taken } = subscriber;
-      seeTold(this.ledger, view, follower.told.slice(taken, told[at]));
-      subscriber.taken = told[at] ?? taken;
-    }
-    for (const [at, worker] of this.workers.entries()) this.#checkEnd(`client ${at}`, worker);
-    for (const { follower, view } of this.subscribers) this.#checkEnd(view.name, follower);
+    this.cast.feed(this.ledger);
   }
 
   /** Verifies the directory; of what it finds, what was not done on purpose is a finding. */
@@ -417,41 +266,5 @@ export class Stage {
 
   #streamsDue(ids: readonly string[]): string[] {
     return ids.flatMap((id) => this.ledger.events.get(id)?.wanted.stream ?? []);
-  }
-
-  #checkEnd(name: string, { failure }: { readonly failure: string | null }): void {
-    if (failure === null) return;
-    this.ledger.find('process', `${name} ${failure}`);
-    throw new Error(`${name} ${failure}`);
-  }
-
-  async #startDaemon(): Promise<DaemonProcess> {
-    const { dir, act, scope, shim } = this;
-    const { segmentBytes, logRetentionBytes } = act;
-    const sizes = ['--segment-bytes', segmentBytes, '--log-retention-bytes', logRetentionBytes];
-    const args = [...sizes, '--socket', this.#socketPath];
-    return await startDaemonProcess(scope, { dir, args, env: shim?.env ?? {} });
-  }
-
-  /** A start that is killed after that time, before or after it listens. */
-  async #startAndKill(ms: number): Promise<void> {
-    const starting = startDaemonToBeKilled(this.scope, this.dir);
-    await delay(ms);
-    await starting.kill();
-  }
-
-  /** A start under rules that kill it; if it comes to listen it is killed then. */
-  async #startUntil(rules: readonly Rule[]): Promise<void> {
-    if (this.shim === null) return;
-    this.shim.set(rules);
-    try {
-      const daemon = await this.#startDaemon();
-      await daemon.kill('SIGKILL');
-    } catch (error) {
-      if (!(error instanceof DaemonEndedError)) throw error;
-      if (error.code !== null) this.ledger.find('start', error.message);
-    } finally {
-      this.shim.clear();
-    }
   }
 }
