@@ -37,11 +37,11 @@ export interface WholeAnswer {
  */
 export class AnswerCollector {
   readonly #readLine: ReadLine;
-  readonly #rows: EventRow[] = [];
-  readonly #malformed: MalformedLine[] = [];
-  readonly #ids: string[] = [];
-  readonly #acks: WireAck[] = [];
-  readonly #joiner = new RowJoiner<WireRow>();
+  #rows: EventRow[] = [];
+  #malformed: MalformedLine[] = [];
+  #ids: string[] = [];
+  #acks: WireAck[] = [];
+  #joiner = new RowJoiner<WireRow>();
 
   constructor(readLine: ReadLine) {
     this.#readLine = readLine;
@@ -54,6 +54,7 @@ export class AnswerCollector {
    * @throws ProtocolError when the frame is no part of an answer
    */
   add(frame: Answer): WholeAnswer | null {
+    if (frame.restart === true) this.#forget();
     this.#addRows(listOf(frame, 'rows'), frame.split === true);
     for (const line of listOf(frame, 'malformed')) this.#malformed.push(line);
     for (const id of listOf(frame, 'ids')) this.#ids.push(id);
@@ -74,6 +75,15 @@ export class AnswerCollector {
       actions: listOf(frame, 'actions'),
       applied: frame.applied === true,
     };
+  }
+
+  /** The daemon begins anew. */
+  #forget(): void {
+    this.#rows = [];
+    this.#malformed = [];
+    this.#ids = [];
+    this.#acks = [];
+    this.#joiner = new RowJoiner();
   }
 
   #addRows(rows: readonly WireRow[], isLastSplit: boolean): void {

@@ -68,6 +68,8 @@ export const INLINE_VALIDATION_BYTES_MAX: number = 1 * MIB;
 export const CONNECTION_CALLS_MAX = 1_024;
 /** Reads of one connection that have lines in memory; more wait. */
 export const CONNECTION_READS_MAX = 8;
+/** How often a read begins anew because the stream was deleted or changed under it. */
+export const READ_REPEATS_MAX = 100;
 /** Request bytes in flight on one connection. */
 export const CONNECTION_BYTES_MAX: number = 64 * MIB;
 /** Request bytes in flight in the whole daemon. */

@@ -276,6 +276,8 @@ export interface Answer {
   readonly id: number;
   readonly more?: true;
   readonly split?: true;
+  /** What came before this frame is void. */
+  readonly restart?: true;
   readonly rows?: readonly WireRow[];
   readonly malformed?: readonly {
     readonly line: number;

@@ -48,12 +48,11 @@ export class AnswerWriter {
     await this.#sink.drained();
   }
 
-  /** Forgets the rows so far, for them to be read anew; false where some were sent already. */
-  restart(): boolean {
-    if (this.#state !== 'new') return false;
+  /** Forgets what was added so far, also at the client: all of it is read anew. */
+  restart(): void {
     this.#rows = [];
     this.#bytes = 0;
-    return true;
+    if (this.#state === 'begun') this.#sink.send({ id: this.#call.id, more: true, restart: true });
   }
 
   /** Adds a row; waits where the client is slow. */

@@ -6,7 +6,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { StorageFailedError } from '../../shared/errors.js';
-import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX } from '../../shared/limits.js';
+import { INDEX_BYTES_MAX, OPEN_STREAMS_MAX, READ_REPEATS_MAX } from '../../shared/limits.js';
 import type { Committer } from '../commit/committer.js';
 import type { Lane } from '../commit/lanes.js';
 import type { Operation } from '../commit/operations.js';
@@ -192,15 +192,15 @@ export class StreamTable implements StreamSource {
   }
 
   /**
-   * Runs a step with a stream that is open and as its files are.
+   * Runs a step with a stream that is open and as its files are; anew where the stream was deleted
+   * or changed by another program under it.
    *
-   * @param mayRepeat asked whether the step can be run anew, where the stream was deleted or read
-   *   anew under it
+   * @param onRepeat told before each step but the first
    */
   async read<T>(
     name: StreamName,
     step: (stream: Stream) => Promise<T>,
-    mayRepeat: () => boolean = () => true,
+    onRepeat: () => void = () => undefined,
   ): Promise<T> {
     // What made a load fail that began before this call may have been mended before it, too.
     if (this.peek(name)?.state.kind === 'loading') {
@@ -210,14 +210,16 @@ export class StreamTable implements StreamSource {
     }
     const stream = this.hold(name);
     try {
-      for (;;) {
-        await this.fresh(stream);
+      await this.fresh(stream);
+      for (let repeats = 0; ; repeats += 1) {
         const { index } = stream;
         try {
           return await step(stream);
         } catch (error) {
-          if (!(await this.#isOther(stream, index)) || !mayRepeat()) throw error;
+          await this.fresh(stream);
+          if (stream.index === index || repeats === READ_REPEATS_MAX) throw error;
         }
+        onRepeat();
       }
     } finally {
       this.release(stream);

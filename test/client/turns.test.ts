@@ -231,6 +231,29 @@ test('rows that are split over frames are put together', async (t) => {
   t.is(malformed.length, 1);
 });
 
+test('what came before a restart is void, a row that had begun too', async (t) => {
+  const { peer, log } = await connected(t);
+  const reading = log.turns.read('s1');
+  const request = await peer.next();
+  const row = (seq: number, text: string, generation: number): object => ({
+    text: Buffer.from(text),
+    seq,
+    generation,
+  });
+  const malformed = [{ line: 5, raw: 'x' }];
+  peer.answer(request, { rows: [row(1, '{"event":"old"}', 1)], malformed, more: true });
+  peer.answer(request, { rows: [row(2, '{"event":', 1)], more: true, split: true });
+  peer.answer(request, { more: true, restart: true });
+  peer.answer(request, { rows: [row(1, '{"event":"new"}', 2)], head: { generation: 2, seq: 1 } });
+  const page = await reading;
+  t.deepEqual(page, {
+    sessionId: 's1',
+    generation: 2,
+    events: [{ event: 'new', seq: 1 }],
+    malformed: [],
+  });
+});
+
 test('states are keyed by any turn id; collisions keep their order', async (t) => {
   const { peer, log } = await connected(t);
   const asking = log.turns.states('s1');

@@ -5,7 +5,7 @@
  * subscriber, a file, before or after any crash.
  */
 import type { Answer, HistoryRecord, Place, Request, Row, Wanted } from './history.js';
-import { isForeign, isRemoved, isRenumbered, mayVanish } from './streams.js';
+import { isForeign, isRemoved, isRenumbered } from './streams.js';
 
 /** The rules, in the order of the table in docs/torture.md. */
 export const RULES = [
@@ -232,8 +232,8 @@ export class Ledger {
   #checkCode(request: Request, { code = '', message }: Answer): void {
     const { client, number, operation, events, stream = '' } = request;
     if (operation === 'remove' || operation === 'foreign') return;
-    // A page of files that go meanwhile is to be asked for again.
-    if (operation === 'read' && mayVanish(stream) && code === 'STORAGE_FAILED') return;
+    // A page of files that another program removes meanwhile is to be asked for again.
+    if (operation === 'read' && isRemoved(stream) && code === 'STORAGE_FAILED') return;
     if (CODES.has(code) || (this.hasDiskFaults && DISK_CODES.has(code))) return;
     if (
       code === 'STREAM_FENCED' &&

@@ -21,7 +21,7 @@ import { now } from './history.js';
 import { Journal } from './journal.js';
 import { Ledger } from './ledger.js';
 import type { Act, Comeback } from './plan.js';
-import { FOREIGN_SESSION, mayVanish } from './streams.js';
+import { FOREIGN_SESSION, isRemoved } from './streams.js';
 import { type End, TorturedDaemon } from './tortured-daemon.js';
 
 const READS_MAX = 20;
@@ -252,13 +252,13 @@ export class Stage {
     }
   }
 
-  /** Reads a stream; a page of files that go meanwhile is to be asked for again. */
+  /** Reads a stream; a page of files that another program removes is to be asked for again. */
   async #read(stream: string): ReturnType<typeof heldByDaemon> {
     for (let tries = 1; ; tries += 1) {
       try {
         return await heldByDaemon(this.log, stream);
       } catch (error) {
-        const isVanished = error instanceof StorageFailedError && mayVanish(stream);
+        const isVanished = error instanceof StorageFailedError && isRemoved(stream);
         if (!isVanished || tries === READS_MAX) throw error;
       }
     }

@@ -29,11 +29,6 @@ export function mayHaveGaps(stream: string): boolean {
   return stream === 'runs/td' || isRemoved(stream);
 }
 
-/** Whether files of the stream may go while a page of it is read. */
-export function mayVanish(stream: string): boolean {
-  return stream === 'turns/sd' || mayHaveGaps(stream);
-}
-
 /** Whether other programs remove files of the stream. */
 export function isRemoved(stream: string): boolean {
   return stream === `turns/${REMOVED_SESSION}` || stream === `runs/${REMOVED_THREAD}`;

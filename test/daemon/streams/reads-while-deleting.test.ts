@@ -1,7 +1,12 @@
 /** Reads, and appends that have to show an event, of streams that are deleted at the same time. */
+import { rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { connect, detailsOf, type EventLog, TurnTerminalError } from '../../../client/index.js';
-import { startDaemonProcess } from '../../support/daemon.js';
+import type { WireRow } from '../../../shared/protocol.js';
+import { type DaemonProcess, startDaemonProcess } from '../../support/daemon.js';
+import { client, sessionFile } from '../../support/faults.js';
+import { type Message, RawConnection } from '../../support/raw-server.js';
 
 const COMPLETED = { event: 'completed', turn_id: 't' };
 const STREAMS = 25;
@@ -17,16 +22,14 @@ const run = (threadId: string) => ({
 async function restarted(
   t: ExecutionContext,
   fill: (log: EventLog, id: string) => Promise<unknown>,
-): Promise<EventLog> {
+): Promise<{ readonly daemon: DaemonProcess; readonly log: EventLog }> {
   const first = await startDaemonProcess(t);
-  const log = await connect({ dir: first.dir });
-  await Promise.all(ids.map((id) => fill(log, id)));
-  await log.close();
+  const writer = await connect({ dir: first.dir });
+  await Promise.all(ids.map((id) => fill(writer, id)));
+  await writer.close();
   await first.stop();
-  await startDaemonProcess(t, { dir: first.dir });
-  const again = await connect({ dir: first.dir });
-  t.teardown(() => again.close());
-  return again;
+  const daemon = await startDaemonProcess(t, { dir: first.dir });
+  return { daemon, log: await client(t, daemon.dir) };
 }
 
 const ids = Array.from({ length: STREAMS }, (_, at) => `s${at}`);
@@ -34,7 +37,9 @@ const many = <T>(ask: () => Promise<T>): Promise<T[]> =>
   Promise.all(Array.from({ length: READS }, ask));
 
 test('a session is there or not, and never half deleted', async (t) => {
-  const log = await restarted(t, (writer, id) => writer.turns.append(id, { event: 'submitted' }));
+  const { log } = await restarted(t, (writer, id) =>
+    writer.turns.append(id, { event: 'submitted' }),
+  );
   for (const id of ids) {
     const asked = many(async () => {
       const { events } = await log.turns.read(id);
@@ -52,7 +57,9 @@ test('a session is there or not, and never half deleted', async (t) => {
 });
 
 test('the turns of all sessions, while sessions are deleted', async (t) => {
-  const log = await restarted(t, (writer, id) => writer.turns.append(id, { event: 'submitted' }));
+  const { log } = await restarted(t, (writer, id) =>
+    writer.turns.append(id, { event: 'submitted' }),
+  );
   let left = STREAMS;
   const asked = many(async () => {
     const before = left;
@@ -67,7 +74,7 @@ test('the turns of all sessions, while sessions are deleted', async (t) => {
 });
 
 test('a thread is there or not, and never half deleted', async (t) => {
-  const log = await restarted(t, (writer, id) => writer.runs.put(run(id)));
+  const { log } = await restarted(t, (writer, id) => writer.runs.put(run(id)));
   for (const id of ids) {
     const asked = many(async () => {
       t.true((await log.runs.listMessages(id)).length <= 1);
@@ -79,7 +86,7 @@ test('a thread is there or not, and never half deleted', async (t) => {
 });
 
 test('an event that is in the way of an append is shown, or is not in its way', async (t) => {
-  const log = await restarted(t, async (writer, id) => {
+  const { log } = await restarted(t, async (writer, id) => {
     await writer.runs.put(run(id));
     await writer.turns.append(id, COMPLETED, { idempotencyKey: 'k' });
   });
@@ -102,3 +109,39 @@ test('an event that is in the way of an append is shown, or is not in its way', 
     t.true((await keyed).every((event) => detailsOf(event).duplicate));
   }
 });
+
+for (const [what, remove] of [
+  ['is deleted and begins anew', async (log: EventLog) => void (await log.turns.delete('s0'))],
+  ['loses its file', async (_: EventLog, dir: string) => rmSync(sessionFile(dir, 's0'))],
+] as const) {
+  test(`a page of a session that ${what} while it is sent restarts`, async (t) => {
+    // More than daemon and sockets hold of it while nobody reads.
+    const content = 'x'.repeat(1024 * 1024);
+    const { daemon, log } = await restarted(t, async (writer, id) => {
+      if (id !== 's0') return;
+      for (let seq = 1; seq <= 8; seq += 1)
+        await writer.turns.append(id, { event: 'old', content });
+    });
+    const wire = new RawConnection(createConnection({ path: daemon.socketPath }));
+    t.teardown(() => wire.socket.destroy());
+    wire.send({ type: 'hello', protocolMin: 1, protocolMax: 1, clientId: 'ab'.repeat(16) });
+    await wire.next();
+    wire.send({ type: 'turns.read', id: 1, sessionId: 's0' });
+    t.is((await wire.next())['restart'], undefined);
+    wire.socket.pause();
+    await remove(log, daemon.dir);
+    await log.turns.append('s0', { event: 'new' });
+    wire.socket.resume();
+    const answer: Message[] = [];
+    do answer.push(await wire.next());
+    while (answer.at(-1)?.['more'] === true);
+    const restart = answer.findIndex((frame) => frame['restart'] === true);
+    t.not(restart, -1);
+    const rows = answer.slice(restart).flatMap((frame) => (frame['rows'] ?? []) as WireRow[]);
+    t.is(rows.length, 1);
+    t.is(
+      (JSON.parse(Buffer.from(rows[0]?.text ?? []).toString()) as { event: string }).event,
+      'new',
+    );
+  });
+}

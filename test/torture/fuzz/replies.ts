@@ -55,6 +55,7 @@ const Answer = closed({
   id: Type.Integer(),
   more: optional(Type.Literal(true)),
   split: optional(Type.Literal(true)),
+  restart: optional(Type.Literal(true)),
   rows: optional(Type.Array(Row)),
   malformed: optional(Type.Array(Type.Object({ line: Count, raw: Type.String() }))),
   ids: optional(Type.Array(Type.String())),
