@@ -7,11 +7,15 @@ import {
   DAEMON_BYTES_MAX,
   DAEMON_GATHERED_BYTES_MAX,
   FILTERS_LENGTH_MAX,
+  OPEN_STREAMS_MAX,
   type SizeLimits,
 } from '../../../shared/limits.js';
 
 /** Of a batch: its payload, its frame, its lines, and the texts that it was made of. */
 const BATCH_COPIES = 4;
+
+/** An open stream with few events; what `docs/operations.md` says of sizing. */
+const OPEN_STREAM_BYTES = 8 * 1024;
 
 /** The present and the greatest resident memory of a process, in bytes; null where nobody tells. */
 export function memoryOf(pid: number): { readonly now: number; readonly peak: number } | null {
@@ -41,5 +45,7 @@ export function memoryBound(of: {
   const requests = DAEMON_BYTES_MAX + DAEMON_GATHERED_BYTES_MAX;
   const answers = CONNECTION_UNREAD_BYTES_MAX + CONNECTION_READS_MAX * ANSWER_FRAME_BYTES;
   const commits = BATCH_COPIES * limits.commitBytesMax;
-  return idleBytes + requests + connections * answers + commits + 2 * FILTERS_LENGTH_MAX;
+  const streams = OPEN_STREAMS_MAX * OPEN_STREAM_BYTES;
+  const filters = 2 * FILTERS_LENGTH_MAX;
+  return idleBytes + requests + connections * answers + commits + streams + filters;
 }
