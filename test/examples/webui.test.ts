@@ -5,10 +5,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import test, { type ExecutionContext } from 'ava';
-import type { EventLog, TurnEvent } from '../../client/index.js';
-import { type DaemonProcess, startDaemonProcess } from '../support/daemon.js';
+import test from 'ava';
+import type { TurnEvent } from '../../client/index.js';
+import { startDaemonProcess } from '../support/daemon.js';
 import { client, eventually } from '../support/faults.js';
+import { served } from '../support/served.js';
 import { askRaw, Browser } from '../support/sse.js';
 import {
   ENDLESS_MS,
@@ -26,17 +27,6 @@ const CLUSTER = fileURLToPath(new URL('../support/webui-cluster.process.js', imp
 const NOBODY = 'c0ffee000000';
 const WHOLE = ['submitted', 'worker_started', 'assistant_started', 'completed'];
 const INTERRUPTED = [...WHOLE.slice(0, 3), 'interrupted'];
-
-interface Served {
-  readonly daemon: DaemonProcess;
-  readonly dir: string;
-  readonly log: EventLog;
-}
-
-async function served(t: ExecutionContext): Promise<Served> {
-  const daemon = await startDaemonProcess(t);
-  return { daemon, dir: daemon.dir, log: await client(t, daemon.dir) };
-}
 
 function namesOf(events: readonly TurnEvent[]): unknown[] {
   return events.map(({ event }) => event);

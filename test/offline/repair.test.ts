@@ -103,6 +103,21 @@ async function servesAgain(
   };
 }
 
+/** What `servesAgain` tells where nothing is lost. */
+const WHOLE = {
+  runs: [
+    [1, 'a1'],
+    [2, 'b2'],
+    [3, 'a3'],
+  ],
+  turns: [
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ],
+  next: [4, 4],
+};
+
 /** Repairs, and makes sure that a dry run says the same and changes nothing. */
 async function repaired(t: ExecutionContext, dir: string): Promise<OfflineRun> {
   const before = contentsOf(dir);
@@ -182,18 +197,7 @@ test('a byte flipped in the log below the frontier: lost positions are told, the
   t.deepEqual(done.summary['lost'], [{ first: frame.first, last: frame.last }]);
   t.deepEqual(quarantineOf(dir), [damaged]);
   t.is(framesOf(dir, 'log').length, 6);
-  const { runs, turns, next } = await servesAgain(t, dir);
-  t.deepEqual(runs, [
-    [1, 'a1'],
-    [2, 'b2'],
-    [3, 'a3'],
-  ]);
-  t.deepEqual(turns, [
-    [1, 1],
-    [2, 2],
-    [3, 3],
-  ]);
-  t.deepEqual(next, [4, 4]);
+  t.deepEqual(await servesAgain(t, dir), WHOLE);
 });
 
 test('a lost frame that no checkpoint covered: what is in the files stays, what is behind it is replayed', async (t) => {
@@ -207,18 +211,7 @@ test('a lost frame that no checkpoint covered: what is in the files stays, what 
   const [first] = await linesOf(path);
   writeFileSync(path, `${first}\n`);
   await repaired(t, dir);
-  const { runs, turns, next } = await servesAgain(t, dir);
-  t.deepEqual(runs, [
-    [1, 'a1'],
-    [2, 'b2'],
-    [3, 'a3'],
-  ]);
-  t.deepEqual(turns, [
-    [1, 1],
-    [2, 2],
-    [3, 3],
-  ]);
-  t.deepEqual(next, [4, 4]);
+  t.deepEqual(await servesAgain(t, dir), WHOLE);
 });
 
 test('a damaged segment header, an emptied log and a missing one', async (t) => {
@@ -250,18 +243,7 @@ for (const [what, end] of [
     else writeFileSync(first.path, 'nothing of it is left');
     const done = await repaired(t, dir);
     t.deepEqual(actionsOf(done), ['mend-catalog', 'recover']);
-    const { runs, turns, next } = await servesAgain(t, dir);
-    t.deepEqual(runs, [
-      [1, 'a1'],
-      [2, 'b2'],
-      [3, 'a3'],
-    ]);
-    t.deepEqual(turns, [
-      [1, 1],
-      [2, 2],
-      [3, 3],
-    ]);
-    t.deepEqual(next, [4, 4]);
+    t.deepEqual(await servesAgain(t, dir), WHOLE);
   });
 }
 

@@ -3,8 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventLog } from '../../client/index.js';
 import { connect } from '../../client/index.js';
-import { makeFolder, startDaemonProcess } from '../support/daemon.js';
-import { FaultShim } from '../support/fault-shim/fault-shim.js';
+import { startDaemonProcess } from '../support/daemon.js';
 import { PATHS } from '../support/fault-shim/named-points.js';
 import {
   client,
@@ -18,6 +17,7 @@ import {
   testWith,
   whenThereIsRoom,
 } from '../support/faults.js';
+import { served, servedUnderShim } from '../support/served.js';
 
 async function seqsRead(log: EventLog, sessionId: string): Promise<number[]> {
   return (await log.turns.read(sessionId)).events.map(({ seq }) => seq);
@@ -25,9 +25,7 @@ async function seqsRead(log: EventLog, sessionId: string): Promise<number[]> {
 
 for (const code of ['EIO', 'ENOSPC']) {
   testWith(['strace'], `fdatasync of the log fails with ${code}`, async (t) => {
-    const daemon = await startDaemonProcess(t);
-    const { dir } = daemon;
-    const log = await client(t, dir);
+    const { daemon, dir, log } = await served(t);
     const other = await connect({ dir, timeoutMs: 2_000 });
     t.teardown(() => other.close());
     for (let seq = 1; seq <= 3; seq += 1) await log.turns.append('s', { event: 'delta' });
@@ -64,9 +62,7 @@ for (const code of ['EIO', 'ENOSPC']) {
 }
 
 testWith(['strace'], 'fsync of the last checkpoint fails: the drain exits 74', async (t) => {
-  const daemon = await startDaemonProcess(t);
-  const { dir } = daemon;
-  const log = await client(t, dir);
+  const { daemon, dir, log } = await served(t);
   await log.turns.append('s', { event: 'submitted' });
   await log.runs.put({ thread_id: 't', run_id: 'r', event_type: 'e', category: 'c' });
   await injectFault(t, daemon.process.pid as number, 'fsync:error=EIO');
@@ -81,9 +77,7 @@ testWith(['strace'], 'fsync of the last checkpoint fails: the drain exits 74', a
 });
 
 testWith(['strace'], 'fsync of a deletion fails: its outcome is unknown', async (t) => {
-  const daemon = await startDaemonProcess(t);
-  const { dir } = daemon;
-  const log = await client(t, dir);
+  const { daemon, dir, log } = await served(t);
   await log.turns.append('s', { event: 'submitted' });
   await log.turns.append('kept', { event: 'submitted' });
   await injectFault(t, daemon.process.pid as number, 'fsync:error=EIO');
@@ -101,9 +95,7 @@ testWith(
   ['strace'],
   'a write to the log fails with EIO: refused, and taken up again',
   async (t) => {
-    const daemon = await startDaemonProcess(t);
-    const { dir } = daemon;
-    const log = await client(t, dir);
+    const { daemon, dir, log } = await served(t);
     await log.turns.append('s', { event: 'submitted' });
     // Journal files are appended to by another call, the log is written by position.
     const { lift } = await injectFault(t, daemon.process.pid as number, 'pwrite64:error=EIO');
@@ -120,9 +112,7 @@ testWith(
 );
 
 testWith(['strace'], 'a write to a journal file fails with EIO: as a failed sync', async (t) => {
-  const daemon = await startDaemonProcess(t);
-  const { dir } = daemon;
-  const log = await client(t, dir);
+  const { daemon, dir, log } = await served(t);
   await log.turns.append('s', { event: 'submitted' });
   const path = sessionFile(dir, 's');
   await injectFault(t, daemon.process.pid as number, 'write:error=EIO', path);
@@ -153,11 +143,7 @@ testWith(
   ['fault shim'],
   'a sync fails while a checkpoint runs: it exits 74 when that has ended, and begins no other',
   async (t) => {
-    const folder = await makeFolder(t);
-    const shim = await FaultShim.make(folder);
-    t.teardown(() => shim.close());
-    const daemon = await startDaemonProcess(t, { dir: join(folder, 'd'), env: shim.env });
-    const log = await client(t, daemon.dir);
+    const { daemon, log, shim } = await servedUnderShim(t);
     await log.turns.append('s', { event: 'submitted' });
     await log.turns.append('gone', { event: 'submitted' });
     const held = { calls: ['fsync'], paths: PATHS.journal, effect: { kind: 'hold' } } as const;
@@ -188,11 +174,7 @@ testWith(
   ['fault shim'],
   'a sync of a deletion fails while others read the stream: they are told, and it exits 74',
   async (t) => {
-    const folder = await makeFolder(t);
-    const shim = await FaultShim.make(folder);
-    t.teardown(() => shim.close());
-    const daemon = await startDaemonProcess(t, { dir: join(folder, 'd'), env: shim.env });
-    const log = await client(t, daemon.dir);
+    const { daemon, log, shim } = await servedUnderShim(t);
     await log.turns.append('s', { event: 'submitted' });
     const trash = { calls: ['fsync'], paths: ['*/.eventlogd/trash/*'] } as const;
     shim.set([{ ...trash, effect: { kind: 'hold' } }]);

@@ -1,7 +1,6 @@
 /** The commit log has no room: appends are refused loudly, and go on by themselves. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EventLog } from '../../client/index.js';
 import { makeFolder, startDaemonProcess } from '../support/daemon.js';
 import {
   client,
@@ -32,15 +31,13 @@ function upTo(last: number): number[] {
   return Array.from({ length: last }, (_, at) => at + 1);
 }
 
-/** Appends large events until one is refused. */
-async function appendUntilRefused(
-  log: EventLog,
-  sessionId: string,
-  seq: number,
-  content: string = BIG,
+/** Makes the next append, and the next, until one is refused. */
+async function untilRefused(
+  first: number,
+  append: (count: number) => Promise<unknown>,
 ): Promise<{ readonly last: number; readonly refused: Awaited<ReturnType<typeof refusal>> }> {
-  for (let last = seq; ; last += 1) {
-    const refused = await refusal(log.turns.append(sessionId, { event: 'delta', content }));
+  for (let last = first; ; last += 1) {
+    const refused = await refusal(append(last));
     if (refused.code !== 'ANSWERED') return { last, refused };
   }
 }
@@ -52,10 +49,12 @@ testWith(['root', 'mount'], 'ENOSPC on the log, room made beside the daemon', as
   const log = await client(t, dir);
   await log.turns.append('s', { event: 'submitted', content: 'first' });
   const filler = await fillUp(disk);
-  const big = await appendUntilRefused(log, 's', 1);
+  const big = await untilRefused(1, () => log.turns.append('s', { event: 'delta', content: BIG }));
   t.is(big.refused.code, 'STORAGE_FULL');
   // What is smaller may still have room, down to what is kept for deletions.
-  const { last, refused } = await appendUntilRefused(log, 's', big.last, 'small');
+  const { last, refused } = await untilRefused(big.last, () =>
+    log.turns.append('s', { event: 'delta', content: 'small' }),
+  );
   t.is(refused.code, 'STORAGE_FULL');
   t.is(refused.outcome, 'not-committed');
   t.regex(refused.message, /no room/);
@@ -93,7 +92,9 @@ testWith(['root', 'mount'], 'ENOSPC on the log, room made by deleting', async (t
   });
   const log = await client(t, dir);
   await log.turns.append('s', { event: 'submitted' });
-  const { last, refused } = await appendUntilRefused(log, 'big', 0);
+  const { last, refused } = await untilRefused(0, () =>
+    log.turns.append('big', { event: 'delta', content: BIG }),
+  );
   t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
   await healthOf(log, 'log-full');
   t.is(await log.turns.delete('big'), last);
@@ -119,7 +120,9 @@ for (const journal of ['turns', 'runs'] as const) {
         else await log.runs.put({ ...run, content: BIG });
       }
       await fillUp(join(dir, '..'));
-      const { last, refused } = await appendUntilRefused(log, 's', 1);
+      const { last, refused } = await untilRefused(1, () =>
+        log.turns.append('s', { event: 'delta', content: BIG }),
+      );
       t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
       t.is((await log.turns.read('s')).events.length, last);
       t.not((await log.stats()).health, 'ok');
@@ -142,20 +145,17 @@ testWith(['root', 'prlimit'], 'EFBIG on the log, the limit raised', async (t) =>
   const log = await client(t, daemon.dir);
   await log.turns.append('s', { event: 'submitted' });
   await limitFileSize(daemon.process.pid as number, MIB);
-  let sessions = 0;
-  let refused: Awaited<ReturnType<typeof refusal>>;
   // Many sessions, so that the log is what meets the limit.
-  do {
-    sessions += 1;
-    refused = await refusal(log.turns.append(`s${sessions}`, { event: 'delta', content: BIG }));
-  } while (refused.code === 'ANSWERED');
+  const { last, refused } = await untilRefused(1, (count) =>
+    log.turns.append(`s${count}`, { event: 'delta', content: BIG }),
+  );
   t.deepEqual([refused.code, refused.outcome], ['STORAGE_FULL', 'not-committed']);
   t.regex(refused.message, /EFBIG|file too large/i);
   await healthOf(log, 'log-full');
-  t.deepEqual(await linesOf(sessionFile(daemon.dir, `s${sessions}`)), []);
+  t.deepEqual(await linesOf(sessionFile(daemon.dir, `s${last}`)), []);
   t.is((await log.turns.read('s1')).events.length, 1);
   await limitFileSize(daemon.process.pid as number, null);
-  const next = await whenThereIsRoom(() => log.turns.append(`s${sessions}`, { event: 'delta' }));
+  const next = await whenThereIsRoom(() => log.turns.append(`s${last}`, { event: 'delta' }));
   t.is(next.seq, 1);
   await healthOf(log, 'ok');
   t.is((await log.turns.append('s', { event: 'delta' })).seq, 2);
@@ -169,12 +169,9 @@ testWith(
     const daemon = await startDaemonProcess(t, { args: ['--segment-bytes', '2m'] });
     const log = await client(t, daemon.dir);
     await limitFileSize(daemon.process.pid as number, MIB);
-    let sessions = 0;
-    let refused: Awaited<ReturnType<typeof refusal>>;
-    do {
-      sessions += 1;
-      refused = await refusal(log.turns.append(`s${sessions}`, { event: 'delta', content: BIG }));
-    } while (refused.code === 'ANSWERED');
+    const { last, refused } = await untilRefused(1, (count) =>
+      log.turns.append(`s${count}`, { event: 'delta', content: BIG }),
+    );
     t.is(refused.code, 'STORAGE_FULL');
     t.is(await log.turns.delete('s1'), 1);
     const next = await whenThereIsRoom(() => log.turns.append('s2', { event: 'delta' }));
@@ -184,6 +181,6 @@ testWith(
     const again = await startDaemonProcess(t, { dir: daemon.dir });
     const reader = await client(t, again.dir);
     t.is((await reader.turns.read('s2')).events.length, 2);
-    t.is((await reader.turns.sessionIds()).length, sessions - 2);
+    t.is((await reader.turns.sessionIds()).length, last - 2);
   },
 );

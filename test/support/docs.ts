@@ -1,6 +1,7 @@
 /** Reads what the documents show, so that tests can hold the code against it. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import * as errors from '../../shared/errors.js';
 
 /** The repository's root; compiled tests lie in `dist/test/…`. */
 export const ROOT: string = fileURLToPath(new URL('../../../', import.meta.url));
@@ -52,4 +53,15 @@ export function tableUnder(markdown: string, heading: string): string[][] {
         .split('|')
         .map((cell) => cell.trim()),
     );
+}
+
+/** The codes of all errors, as the classes give them. */
+export function errorCodes(): string[] {
+  const classes = Object.values(errors).filter(
+    (value): value is typeof errors.InvalidIdError =>
+      typeof value === 'function' &&
+      value !== (errors.EventLogError as unknown) &&
+      value.prototype instanceof errors.EventLogError,
+  );
+  return classes.map((ErrorClass): string => Reflect.construct(ErrorClass, ['', '']).code);
 }

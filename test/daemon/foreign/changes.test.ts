@@ -10,19 +10,9 @@ import {
 } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import type { EventLog } from '../../../client/index.js';
-import { type DaemonProcess, startDaemonProcess } from '../../support/daemon.js';
+import { startDaemonProcess } from '../../support/daemon.js';
 import { client, eventually, refusal, runFile, sessionFile } from '../../support/faults.js';
-
-interface Served {
-  readonly daemon: DaemonProcess;
-  readonly dir: string;
-  readonly log: EventLog;
-}
-
-async function served(t: ExecutionContext): Promise<Served> {
-  const daemon = await startDaemonProcess(t);
-  return { daemon, dir: daemon.dir, log: await client(t, daemon.dir) };
-}
+import { type Served, served } from '../../support/served.js';
 
 function turn(content: string, more: object = {}): string {
   return `${JSON.stringify({ event: 'token', content, ...more })}\n`;
