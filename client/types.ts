@@ -216,7 +216,16 @@ export interface DaemonStats {
   readonly connections: number;
   readonly subscriptions: number;
   readonly openStreams: number;
+  /** `ok`, or what stands in the way of appends or soon will: docs/operations.md has them all. */
   readonly health: string;
+  /** Why the health is not `ok`. */
+  readonly healthReason?: string;
+  /** The room of the directory's file system, and what appends leave free of it. */
+  readonly disk?: {
+    readonly freeBytes: number;
+    readonly sizeBytes: number;
+    readonly reserveBytes: number;
+  };
   readonly [name: string]: unknown;
 }
 

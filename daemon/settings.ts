@@ -7,6 +7,7 @@
 import { Type } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import {
+  DISK_RESERVE_BYTES_DEFAULT,
   EVENT_BYTES_CEILING,
   EVENT_BYTES_DEFAULT,
   EVENT_BYTES_FLOOR,
@@ -30,6 +31,8 @@ export interface DaemonConfig {
   readonly segmentBytes?: number;
   /** Log that is kept for readers of old positions, 1 GiB by default. */
   readonly logRetentionBytes?: number;
+  /** Room of the disk that appends leave free, 64 MiB by default; 0 for none. */
+  readonly diskReserveBytes?: number;
   /** The largest event, 16 MiB by default, at most 64 MiB. */
   readonly eventBytesMax?: number;
   /** How much is logged: `info` by default. */
@@ -150,6 +153,14 @@ export const SETTINGS: readonly Setting[] = [
     what: 'commit log that is kept for readers of old positions',
     byDefault: sizeText(LOG_RETENTION_BYTES_DEFAULT),
     ...bytes('such as 0, 256m or 4g', 0, Number.MAX_SAFE_INTEGER),
+  },
+  {
+    key: 'diskReserveBytes',
+    flag: 'disk-reserve-bytes',
+    env: 'EVENTLOGD_DISK_RESERVE_BYTES',
+    what: 'room that appends leave free on the disk, at most a twentieth of it; 0 for none',
+    byDefault: sizeText(DISK_RESERVE_BYTES_DEFAULT),
+    ...bytes('such as 0, 64m or 1g', 0, Number.MAX_SAFE_INTEGER),
   },
   {
     key: 'eventBytesMax',

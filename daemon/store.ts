@@ -9,9 +9,11 @@ import { type SizeLimits, WATCHED_FILES_MAX } from '../shared/limits.js';
 import { type CheckpointCounts, Checkpointer } from './commit/checkpointer.js';
 import type { CommitCounts } from './commit/commit-counts.js';
 import { Committer } from './commit/committer.js';
+import { type CommitHealth, takesAppends } from './commit/health-table.js';
 import { Lane } from './commit/lanes.js';
 import { LogTail } from './commit/log-tail.js';
 import { Retries } from './commit/retries.js';
+import { type MeasuredRoom, RoomWatch } from './commit/room-watch.js';
 import { folderMode } from './config.js';
 import { boundedRetention } from './directory.js';
 import { fileLimits } from './file-limits.js';
@@ -80,6 +82,8 @@ export interface StoreMeasures {
   /** How long the commit in flight has been with the disk; 0 where there is none. */
   readonly writingMs: number;
   readonly logBytes: number;
+  /** The room of the directory's file system. */
+  readonly room: MeasuredRoom;
   readonly epoch: number;
   readonly position: number;
 }
@@ -97,6 +101,7 @@ export class Store {
   readonly repairs: StreamRepairs;
   readonly #options: StoreOptions;
   readonly #lanes: Lanes;
+  readonly #room: RoomWatch;
   readonly #log: LogTail;
   readonly #checkpointer: Checkpointer;
   readonly #watcher: Watcher;
@@ -114,6 +119,7 @@ export class Store {
       idleFilesMax,
     );
     this.sessionFiles = new SessionFiles(layout.turns);
+    this.#room = this.#openRoom();
     this.#log = this.#openLog();
     this.table = this.#openTable(dirtyFilesMax);
     this.committer = this.#openCommitter(batchFilesMax);
@@ -143,11 +149,12 @@ export class Store {
 
   /** Makes it ready to take operations. */
   async start(): Promise<void> {
+    await restoreBehind(this.#options.recovered.behind, this.table, this.committer);
+    await this.#room.start();
     const noSpare = await this.#log.prepareSpare();
     if (noSpare !== null) {
       this.#options.logger.error(noSpare, 'no room for the next segment of the commit log');
     }
-    await restoreBehind(this.#options.recovered.behind, this.table, this.committer);
     this.#watcher.start();
   }
 
@@ -161,7 +168,7 @@ export class Store {
     await this.committer.idle();
     const failure = await this.#checkpointer.stop();
     if (failure !== null) return `the last checkpoint failed: ${failure.message}`;
-    return this.committer.health === 'files-behind'
+    return this.committer.writes === 'files-behind'
       ? 'some lines had no room in their journal files; they are in the commit log'
       : null;
   }
@@ -169,9 +176,10 @@ export class Store {
   /** Closes all that is open; what is under way is finished first. */
   async close(): Promise<void> {
     await this.#watcher.close();
+    this.#room.close();
     this.committer.close();
     this.#checkpointer.close();
-    await this.#log.close(this.committer.health === 'ok');
+    await this.#log.close(this.committer.writes === 'ok');
     const { commit, segments, checkpoint, scan } = this.#lanes;
     await Promise.all([commit.close(), segments.close(), checkpoint.close(), scan.close()]);
     this.files.close();
@@ -205,6 +213,7 @@ export class Store {
       queued: committer.queued,
       writingMs: committer.writingMs,
       logBytes: this.#log.bytesOnDisk,
+      room: this.#room.room,
       epoch: this.#options.recovered.epoch,
       position: committer.frontier,
     };
@@ -215,12 +224,23 @@ export class Store {
     return totalsOf(this.table.inUse());
   }
 
+  #openRoom(): RoomWatch {
+    const { layout, config } = this.#options;
+    return new RoomWatch({
+      folder: layout.dir,
+      reserveBytes: config.diskReserveBytes,
+      writtenBytes: () => this.#log.bytesWritten,
+      onRoom: (room, reason) => this.committer.measured(room, reason),
+    });
+  }
+
   #openLog(): LogTail {
     const { layout, limits, recovered, onFatal } = this.#options;
     return new LogTail({
       layout,
       lane: this.#lanes.segments,
       segmentBytes: limits.segmentBytes,
+      fillBytes: () => this.#room.fillBytes,
       epoch: recovered.epoch,
       lastPosition: recovered.lastPosition,
       closed: recovered.segments,
@@ -265,7 +285,7 @@ export class Store {
   }
 
   #openCommitter(batchFilesMax: number): Committer {
-    const { limits, recovered, logger, onFatal } = this.#options;
+    const { limits, recovered, onFatal } = this.#options;
     return new Committer({
       log: this.#log,
       lane: this.#lanes.commit,
@@ -279,12 +299,13 @@ export class Store {
       batchFilesMax,
       commitBytesMax: limits.commitBytesMax,
       onFatal,
-      onCommitted: () => this.#checkpointer.consider(),
+      onCommitted: () => {
+        this.#checkpointer.consider();
+        this.#room.wrote();
+      },
       onSlowSync: (path, tookMs) => this.#warnOfSlowSync(path, tookMs),
       onLogFull: () => void this.#checkpointer.run(),
-      onHealth: (health, reason) => {
-        logger[health === 'ok' ? 'info' : 'error']({ health, reason }, `health: ${health}`);
-      },
+      onHealth: (health, reason) => this.#tellHealth(health, reason),
     });
   }
 
@@ -309,6 +330,15 @@ export class Store {
       onDone: (facts) => this.#options.logger.debug(facts, 'checkpoint'),
       onSlowSync: (path, tookMs) => this.#warnOfSlowSync(path, tookMs),
     });
+  }
+
+  #tellHealth(health: CommitHealth, reason: string): void {
+    const level = health === 'ok' ? 'info' : takesAppends(health) ? 'warn' : 'error';
+    this.#options.logger[level]({ health, reason }, `health: ${health}`);
+    // What a write met may not have been measured yet.
+    if (health === 'log-full' || health === 'files-behind') void this.#room.look();
+    // A checkpoint gives back log that is not retained, and empties the trash.
+    if (health === 'disk-low' || health === 'disk-full') void this.#checkpointer.run();
   }
 
   #warnOfSlowSync(path: string, tookMs: number): void {

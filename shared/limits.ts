@@ -38,6 +38,14 @@ const SEGMENT_COMMITS_MIN = 2;
 export const SEGMENT_FILL_BYTES: number = 1 * MIB;
 /** Zero-filled room of the log that only deletions may use, in bytes. */
 export const DELETE_RESERVE_BYTES: number = 16 * KIB;
+/** The least that the log is filled ahead, where the disk has little room, in bytes. */
+export const SEGMENT_FILL_BYTES_MIN: number = 4 * DELETE_RESERVE_BYTES;
+/** Room of the disk that appends leave free, in bytes, unless configured otherwise … */
+export const DISK_RESERVE_BYTES_DEFAULT: number = 64 * MIB;
+/** … and never more than one part of so many of the file system. */
+const DISK_RESERVE_PARTS = 20;
+/** How often the room of the disk is measured, in milliseconds. */
+export const ROOM_CHECK_MS = 1_000;
 /** Log that stays on disk for readers of old positions, in bytes, unless configured otherwise. */
 export const LOG_RETENTION_BYTES_DEFAULT: number = 1024 * MIB;
 /** Log written since the last checkpoint that starts the next one, in bytes. */
@@ -165,6 +173,35 @@ export const RUN_ID_LENGTH_MAX = 128;
 export const FILE_NAME_LENGTH_MAX = 255;
 /** How far a stream's last `created_at` may be ahead of the wall clock and still be repeated. */
 export const CREATED_AT_AHEAD_US: number = 60 * 60 * 1_000_000;
+
+/** Where the states of a disk with little room begin and end, by what is free. All in bytes. */
+export interface RoomLimits {
+  /** The reserve: with less, appends are refused … */
+  readonly fullBelowBytes: number;
+  /** … until there is so much. */
+  readonly fullUntilBytes: number;
+  /** With less there is a warning … */
+  readonly lowBelowBytes: number;
+  /** … until there is so much. */
+  readonly lowUntilBytes: number;
+}
+
+/**
+ * Derives the limits on a disk's room, so that full < its end ≤ low < its end, and a small file
+ * system has a small reserve. Without a reserve all are 0, and nothing is less.
+ *
+ * @param sizeBytes size of the file system
+ * @param reserveBytes the reserve asked for
+ */
+export function roomLimits(sizeBytes: number, reserveBytes: number): RoomLimits {
+  const reserve = Math.min(reserveBytes, Math.floor(sizeBytes / DISK_RESERVE_PARTS));
+  return {
+    fullBelowBytes: reserve,
+    fullUntilBytes: 2 * reserve,
+    lowBelowBytes: 4 * reserve,
+    lowUntilBytes: 5 * reserve,
+  };
+}
 
 /** The limits that depend on configuration. All in bytes. */
 export interface SizeLimits {

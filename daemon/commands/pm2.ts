@@ -78,6 +78,7 @@ function monitored(measures: Measures, now: Look, before: Look): Record<string, 
     subscriptions: gauge(store.subscriptions),
     'open streams': gauge(store.openStreams),
     'commit log': gauge(Math.round(store.logBytes / MIB), 'MiB'),
+    'disk free': gauge(Math.round(store.room.free / MIB), 'MiB'),
     'checkpoint age': gauge(Math.round(store.checkpoint.ageMs / 1000), 's'),
   };
 }

@@ -20,7 +20,8 @@ import { type Failure, isNoRoom } from '../workers/failure.js';
 import { type Applied, applyBatch, linesByFile, lineTask, writtenOf } from './apply-batch.js';
 import { CommitCounts } from './commit-counts.js';
 import { FilesBehind } from './files-behind.js';
-import { type CommitHealth, Health } from './health.js';
+import { Health } from './health.js';
+import type { CommitHealth, RoomHealth, WriteHealth } from './health-table.js';
 import type { Lane } from './lanes.js';
 import type { LogTail } from './log-tail.js';
 import { addsEvents, type Operation } from './operations.js';
@@ -90,6 +91,11 @@ export class Committer {
     return this.#health.reason;
   }
 
+  /** What writing met, whatever was measured of the disk's room. */
+  get writes(): WriteHealth {
+    return this.#health.writes;
+  }
+
   /** The last position that is durable. */
   get frontier(): number {
     return this.#lastPosition;
@@ -135,6 +141,11 @@ export class Committer {
         this.#fail({ phase: 'write', code: 'INTERNAL', path: '', message });
       });
     });
+  }
+
+  /** This was measured of the disk's room. */
+  measured(room: RoomHealth, reason: string): void {
+    this.#health.measured(room, reason);
   }
 
   /** Lines of a recovered file that had no room yet. */
@@ -294,7 +305,7 @@ export class Committer {
   /** There is no room in the log: appends are refused, the rest tries again without them. */
   #refuse(sealed: readonly SealedOperation[], failure: Failure): void {
     if (failure.phase === 'sync') return this.#fail(failure, sealed);
-    if (this.#health.health === 'ok' && isNoRoom(failure)) this.#options.onLogFull();
+    if (this.#health.writes === 'ok' && isNoRoom(failure)) this.#options.onLogFull();
     this.#health.set('log-full', failure.message);
     const error = isNoRoom(failure)
       ? new StorageFullError(`no room for the commit log: ${failure.message}; nothing was written`)
@@ -334,7 +345,7 @@ export class Committer {
 
   /** Ends the states of a full disk where there is room again. */
   async #lookForRoom(): Promise<void> {
-    if (this.#health.health === 'log-full') {
+    if (this.#health.writes === 'log-full') {
       const failure = await this.#lookForLogRoom();
       if (failure?.phase === 'sync') return this.#fail(failure);
       if (failure === null) this.#health.set(this.#behind.size > 0 ? 'files-behind' : 'ok', '');
@@ -343,7 +354,7 @@ export class Committer {
       const failure = await this.#behind.retry(this.#options.lane);
       if (failure !== null) return this.#fail(failure);
     }
-    const caughtUp = this.#health.health === 'files-behind' && this.#behind.size === 0;
+    const caughtUp = this.#health.writes === 'files-behind' && this.#behind.size === 0;
     if (caughtUp) this.#health.set('ok', '');
   }
 

@@ -1,24 +1,23 @@
 /**
- * Whether appends are taken, and if not, why. While there is no room, somebody looks for some
- * again and again.
+ * Whether appends are taken, and if not, why. While a write waits for room, somebody looks for
+ * some again and again.
  *
  * @module
  */
+import { type CommitHealth, type RoomHealth, type WriteHealth, worseOf } from './health-table.js';
 
 const PROBE_MS = 200;
 
-/** What may stand in the way of appends. */
-export const HEALTHS = ['ok', 'log-full', 'files-behind', 'failed'] as const;
-
-/** What stands in the way of appends. */
-export type CommitHealth = (typeof HEALTHS)[number];
-
-/** The committer's health. `failed` is never left. */
+/**
+ * The committer's health: what writing met, and what was measured of the disk's room; the worse
+ * of both is told. `failed` is never left.
+ */
 export class Health {
   readonly #onChange: (health: CommitHealth, reason: string) => void;
   readonly #probe: () => void;
+  #writes: { readonly health: WriteHealth; readonly reason: string } = { health: 'ok', reason: '' };
+  #room: { readonly health: RoomHealth; readonly reason: string } = { health: 'ok', reason: '' };
   #health: CommitHealth = 'ok';
-  #reason = '';
   #timer: NodeJS.Timeout | null = null;
 
   /** @param probe looks for room */
@@ -31,18 +30,27 @@ export class Health {
     return this.#health;
   }
 
-  get reason(): string {
-    return this.#reason;
+  /** What writing met, whatever was measured. */
+  get writes(): WriteHealth {
+    return this.#writes.health;
   }
 
-  set(health: CommitHealth, reason: string): void {
-    if (this.#health === 'failed') return;
-    this.#reason = reason;
-    if (this.#health !== health) {
-      this.#health = health;
-      this.#onChange(health, reason);
-    }
+  get reason(): string {
+    return this.#health === this.#room.health ? this.#room.reason : this.#writes.reason;
+  }
+
+  /** Writing met this. */
+  set(health: WriteHealth, reason: string): void {
+    if (this.#writes.health === 'failed') return;
+    this.#writes = { health, reason };
+    this.#tell();
     if (health === 'log-full' || health === 'files-behind') this.#schedule();
+  }
+
+  /** This was measured of the disk's room. */
+  measured(health: RoomHealth, reason: string): void {
+    this.#room = { health, reason };
+    this.#tell();
   }
 
   /** Stops looking for room. */
@@ -51,11 +59,18 @@ export class Health {
     this.#timer = null;
   }
 
+  #tell(): void {
+    const health = worseOf(this.#writes.health, this.#room.health);
+    if (health === this.#health) return;
+    this.#health = health;
+    this.#onChange(health, this.reason);
+  }
+
   #schedule(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#probe();
-      if (this.#health !== 'ok' && this.#health !== 'failed') this.#schedule();
+      if (this.writes !== 'ok' && this.writes !== 'failed') this.#schedule();
     }, PROBE_MS);
   }
 }

@@ -11,7 +11,7 @@
  * @module
  */
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
-import { DELETE_RESERVE_BYTES, SEGMENT_FILL_BYTES } from '../../shared/limits.js';
+import { DELETE_RESERVE_BYTES, SEGMENT_FILL_BYTES_MIN } from '../../shared/limits.js';
 import { encodeFileHeader, FILE_HEADER_BYTES } from '../storage/frame-format.js';
 import { FORMAT_VERSION, type Layout, segmentPath } from '../storage/layout.js';
 import type { Failure, Result } from '../workers/failure.js';
@@ -37,6 +37,8 @@ export interface LogTailOptions {
   readonly layout: Layout;
   readonly lane: Lane<SegmentTask, SegmentResult>;
   readonly segmentBytes: number;
+  /** How much is filled ahead in one step: less where the disk has little room. */
+  readonly fillBytes: () => number;
   readonly epoch: number;
   /** The last position of the log so far. */
   readonly lastPosition: number;
@@ -45,8 +47,6 @@ export interface LogTailOptions {
   /** Told of background work that failed to sync: nothing may go on then. */
   readonly onFailure: (failure: Failure) => void;
 }
-
-const SPARE_BYTES_MIN = 4 * DELETE_RESERVE_BYTES;
 
 /** The end of the commit log. */
 export class LogTail {
@@ -130,7 +130,8 @@ export class LogTail {
     segment.cursor += length;
     this.bytesWritten += length;
     const ahead = segment.filledTo - segment.cursor;
-    if (ahead < SEGMENT_FILL_BYTES / 2 && segment.filledTo < this.#options.segmentBytes) {
+    const { fillBytes, segmentBytes } = this.#options;
+    if (ahead < fillBytes() / 2 && segment.filledTo < segmentBytes) {
       void this.#fill(segment, segment.filledTo + 1);
     }
   }
@@ -179,11 +180,11 @@ export class LogTail {
 
   /** Makes the next segment's file ahead of time. */
   async prepareSpare(): Promise<Failure | null> {
-    const { layout, lane, segmentBytes } = this.#options;
+    const { layout, lane, segmentBytes, fillBytes } = this.#options;
     if (existsSync(layout.spare)) return null;
-    const bytes = Math.min(SEGMENT_FILL_BYTES, segmentBytes);
+    const bytes = Math.min(fillBytes(), segmentBytes);
     this.#sparing ??= lane
-      .run({ kind: 'spare', path: layout.spare, bytes, bytesMin: SPARE_BYTES_MIN })
+      .run({ kind: 'spare', path: layout.spare, bytes, bytesMin: SEGMENT_FILL_BYTES_MIN })
       .then((result) => this.#settled(result))
       .finally(() => {
         this.#sparing = null;
@@ -239,9 +240,9 @@ export class LogTail {
 
   #fill(segment: OpenSegment, needed: number): Promise<Failure | null> {
     if (this.#filling !== null) return this.#filling;
-    const { lane, segmentBytes } = this.#options;
+    const { lane, segmentBytes, fillBytes } = this.#options;
     const from = segment.filledTo;
-    const step = Math.max(from + SEGMENT_FILL_BYTES, needed);
+    const step = Math.max(from + fillBytes(), needed);
     const to = needed > segmentBytes ? needed : Math.min(step, Math.max(segmentBytes, needed));
     this.#filling = lane
       .run({

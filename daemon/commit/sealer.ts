@@ -12,6 +12,7 @@ import type { Stream } from '../streams/stream.js';
 import { classifyFile } from '../watch/change-table.js';
 import type { Failure } from '../workers/failure.js';
 import type { Health } from './health.js';
+import { takesAppends } from './health-table.js';
 import {
   type AdoptLinesOperation,
   type AppendOperation,
@@ -117,7 +118,7 @@ export class Sealer {
     }
     if (!isReady) return false;
     if (operation.kind !== 'append') return !batch.touches(operation.streams);
-    if (this.#hasTooManyFiles(operation) || this.#options.health.health !== 'ok') return true;
+    if (this.#hasTooManyFiles(operation) || !takesAppends(this.#options.health.health)) return true;
     // All are asked, so that all files are opened at once.
     for (const { stream, fileName } of operation.events) {
       if (!this.#isFileReady(stream, fileName, batch)) isReady = false;
@@ -242,9 +243,9 @@ export class Sealer {
   #refusal(operation: AppendOperation): Error | null {
     for (const { state } of operation.streams) if (state.kind === 'failed') return state.error;
     const { health, reason } = this.#options.health;
-    if (health !== 'ok') {
+    if (!takesAppends(health)) {
       return new StorageFullError(
-        `no room on the disk (${health}): ${reason}; nothing was written, free some room and try again`,
+        `no room on the disk (${health}): ${reason}; nothing was written, free some room or delete streams, and try again`,
       );
     }
     if (this.#hasTooManyFiles(operation)) {

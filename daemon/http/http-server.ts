@@ -13,6 +13,7 @@ import {
   HTTP_IDLE_TIMEOUT_MS,
   HTTP_REQUEST_TIMEOUT_MS,
 } from '../../shared/limits.js';
+import { takesAppends } from '../commit/health-table.js';
 import type { DaemonStatus } from '../metrics/measures.js';
 import type { HttpAddress } from './address.js';
 
@@ -120,7 +121,7 @@ function healthPage(status: DaemonStatus): Page {
 
 /** Whether appends are taken now. */
 function readyPage(status: DaemonStatus): Page {
-  return json(status.state === 'serving' && status.health === 'ok' ? 200 : 503, status);
+  return json(status.state === 'serving' && takesAppends(status.health) ? 200 : 503, status);
 }
 
 function json(status: number, { state, health, reason }: DaemonStatus): Page {

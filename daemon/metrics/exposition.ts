@@ -4,8 +4,9 @@
  * @module
  */
 import { Registry, type Metric as RegistryMetric } from 'prom-client';
+import { diskRoomOf } from '../storage/disk-room.js';
 import type { Spread } from './distribution.js';
-import { diskRoomOf, type Measures } from './measures.js';
+import type { Measures } from './measures.js';
 import { METRICS, type Metric, type Reading } from './metric-table.js';
 
 /** One line of an answer. */

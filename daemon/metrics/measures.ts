@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { statfs } from 'node:fs/promises';
-import type { CommitHealth } from '../commit/health.js';
+import type { CommitHealth } from '../commit/health-table.js';
 import type { SubscriptionCounts } from '../server/subscriptions.js';
 import type { StoreMeasures } from '../store.js';
 import type { StreamTotals } from '../streams/stream-totals.js';
@@ -35,26 +34,13 @@ export interface Measures {
   readonly version: string;
 }
 
-/** The room of a file system, in bytes. */
-export interface DiskRoom {
-  readonly size: number;
-  /** What a process without privileges may take of it. */
-  readonly free: number;
-}
-
-/** The room of the file system that a folder is on. */
-export async function diskRoomOf(folder: string): Promise<DiskRoom> {
-  const { blocks, bavail, bsize } = await statfs(folder);
-  return { size: blocks * bsize, free: bavail * bsize };
-}
-
 /** What `stats` answers: nothing for which streams or subscriptions have to be walked, since any client may ask at any rate. */
 export function statsOf({
   store,
   status,
   connections,
 }: Pick<Measures, 'store' | 'status' | 'connections'>): object {
-  const { commit, fsyncs, checkpoint, ...rest } = store;
+  const { commit, fsyncs, checkpoint, room, ...rest } = store;
   const { turns, runs } = commit.journals;
   return {
     appends: turns.appends + runs.appends,
@@ -72,6 +58,8 @@ export function statsOf({
     epoch: rest.epoch,
     position: rest.position,
     health: status.state === 'draining' ? 'draining' : status.health,
+    ...(status.reason === '' ? {} : { healthReason: status.reason }),
+    disk: { freeBytes: room.free, sizeBytes: room.size, reserveBytes: room.reserve },
     connections,
     pid: process.pid,
   };

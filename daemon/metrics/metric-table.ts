@@ -7,9 +7,10 @@
 import type { ErrorCode } from '../../shared/errors.js';
 import type { Journal } from '../../shared/events.js';
 import type { JournalCounts } from '../commit/commit-counts.js';
-import { HEALTHS } from '../commit/health.js';
+import { HEALTHS } from '../commit/health-table.js';
+import type { DiskRoom } from '../storage/disk-room.js';
 import type { Spread } from './distribution.js';
-import type { DiskRoom, Measures } from './measures.js';
+import type { Measures } from './measures.js';
 
 /** What the metrics of one answer are read from. */
 export interface Reading {
@@ -210,6 +211,11 @@ export const METRICS: readonly Metric[] = [
     ({ disk }) => disk.free,
   ),
   gauge('disk_size_bytes', 'Size of that file system', ({ disk }) => disk.size),
+  gauge(
+    'disk_reserve_bytes',
+    'Room that appends leave free on it; 0 without a reserve',
+    ({ measures }) => measures.store.room.reserve,
+  ),
   counter(
     'process_cpu_seconds_total',
     'CPU time of the daemon, all threads',

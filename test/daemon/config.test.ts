@@ -27,6 +27,7 @@ const THREE: Readonly<Record<string, readonly [flag: string, env: string, file: 
   fileMode: ['0664', '0644', '0640'],
   segmentBytes: ['1m', '2m', '4m'],
   logRetentionBytes: ['0', '1k', '2g'],
+  diskReserveBytes: ['0', '1m', '1g'],
   eventBytesMax: ['1k', '2k', '3k'],
   logLevel: ['debug', 'warn', 'silent'],
   http: ['127.0.0.1:1', 'localhost:2', '[::1]:3'],

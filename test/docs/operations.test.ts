@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { EXIT as CLIENT_EXIT } from '../../client/cli/exit-codes.js';
 import { EXIT } from '../../daemon/commands/exit-codes.js';
-import { HEALTHS } from '../../daemon/commit/health.js';
+import { HEALTHS } from '../../daemon/commit/health-table.js';
 import { METRICS } from '../../daemon/metrics/metric-table.js';
 import { SETTINGS } from '../../daemon/settings.js';
 import { makeClone, run } from '../support/clone.js';

@@ -20,7 +20,8 @@ import {
 
 const MIB = 1024 * 1024;
 const BIG = 'x'.repeat(60_000);
-const ARGS = ['--segment-bytes', '256k'];
+/** What writing meets where nobody measures beforehand: another program may fill the disk in an instant. */
+const ARGS = ['--segment-bytes', '256k', '--disk-reserve-bytes', '0'];
 
 /** The seqs that the lines of a file have. */
 function seqs(lines: readonly string[]): unknown[] {

@@ -6,7 +6,7 @@ import { Lane } from '../../../daemon/commit/lanes.js';
 import { LogTail } from '../../../daemon/commit/log-tail.js';
 import { layoutOf } from '../../../daemon/storage/layout.js';
 import type { SegmentResult, SegmentTask } from '../../../daemon/workers/segment.worker.js';
-import { SEGMENT_BYTES_MIN } from '../../../shared/limits.js';
+import { SEGMENT_BYTES_MIN, SEGMENT_FILL_BYTES } from '../../../shared/limits.js';
 import { makeFolder } from '../../support/daemon.js';
 
 const FRAME_BYTES = SEGMENT_BYTES_MIN / 2;
@@ -21,6 +21,7 @@ test('a segment that is being closed still belongs to the log', async (t) => {
     layout,
     lane,
     segmentBytes: SEGMENT_BYTES_MIN,
+    fillBytes: () => SEGMENT_FILL_BYTES,
     epoch: 1,
     lastPosition: 0,
     closed: [],

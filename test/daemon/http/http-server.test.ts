@@ -14,6 +14,8 @@ import { RawConnection } from '../../support/raw-server.js';
 const STATES: readonly (readonly [status: DaemonStatus, healthy: number, ready: number])[] = [
   [{ state: 'starting', health: 'ok', reason: '' }, 200, 503],
   [{ state: 'serving', health: 'ok', reason: '' }, 200, 200],
+  [{ state: 'serving', health: 'disk-low', reason: 'little room' }, 200, 200],
+  [{ state: 'serving', health: 'disk-full', reason: 'no room' }, 200, 503],
   [{ state: 'serving', health: 'log-full', reason: 'no room' }, 200, 503],
   [{ state: 'serving', health: 'files-behind', reason: 'no room' }, 200, 503],
   [{ state: 'draining', health: 'ok', reason: '' }, 200, 503],

@@ -101,6 +101,7 @@ test('what happened is what is counted', async (t) => {
   t.true(of('uncheckpointed_bytes') > bytes);
   t.true(of('checkpoint_age_seconds') > 0);
   t.true(of('disk_free_bytes') > 0 && of('disk_free_bytes') < of('disk_size_bytes'));
+  t.true(of('disk_reserve_bytes') > 0 && of('disk_reserve_bytes') < of('disk_size_bytes') / 20);
   const acks = families.get('eventlogd_ack_seconds')?.metrics[0];
   t.is(acks?.count, '4');
   const commits = families.get('eventlogd_commit_events')?.metrics[0];
@@ -142,7 +143,8 @@ testWith(
   'a full disk: not ready, but healthy, until there is room',
   async (t) => {
     const dir = await smallDisk(t, 2 * 1024 * 1024);
-    const { url } = await startHttpDaemon(t, { dir, args: ['--segment-bytes', '256k'] });
+    const args = ['--segment-bytes', '256k', '--disk-reserve-bytes', '0'];
+    const { url } = await startHttpDaemon(t, { dir, args });
     const log = await connect({ dir });
     t.teardown(() => log.close());
     await log.turns.append('s', { event: 'delta' });
