@@ -10,7 +10,7 @@ import { type CheckpointCounts, Checkpointer } from './commit/checkpointer.js';
 import type { CommitCounts } from './commit/commit-counts.js';
 import { Committer } from './commit/committer.js';
 import { type CommitHealth, takesAppends } from './commit/health-table.js';
-import { Lane } from './commit/lanes.js';
+import type { Lane } from './commit/lanes.js';
 import { LogTail } from './commit/log-tail.js';
 import { Retries } from './commit/retries.js';
 import { type MeasuredRoom, RoomWatch } from './commit/room-watch.js';
@@ -24,6 +24,7 @@ import type { CheckedConfig } from './settings.js';
 import { Catalog } from './storage/catalog.js';
 import { decodeCatalogFrame } from './storage/catalog-format.js';
 import type { Layout } from './storage/layout.js';
+import { closeLanes, type Lanes, openLanes } from './store-lanes.js';
 import { FileTable } from './streams/file-table.js';
 import { SessionFiles } from './streams/session-files.js';
 import { StreamRepairs } from './streams/stream-repairs.js';
@@ -34,11 +35,8 @@ import { Hub } from './subscriptions/hub.js';
 import type { PositionSource } from './subscriptions/log-subscription.js';
 import type { PushCounts } from './subscriptions/push-writer.js';
 import { Watcher } from './watch/watcher.js';
-import type { CheckpointDone, CheckpointTask } from './workers/checkpoint.worker.js';
-import type { CommitResult, CommitTask } from './workers/commit-task.js';
-import type { Failure, Result } from './workers/failure.js';
+import type { Failure } from './workers/failure.js';
 import type { ScanResult, ScanTask } from './workers/scan.worker.js';
-import type { SegmentResult, SegmentTask } from './workers/segment.worker.js';
 
 export interface StoreOptions {
   readonly config: CheckedConfig;
@@ -48,13 +46,6 @@ export interface StoreOptions {
   readonly recovered: Recovered;
   /** Told of a failure after which nothing may be acknowledged any more. */
   readonly onFatal: (failure: Failure) => void;
-}
-
-interface Lanes {
-  readonly commit: Lane<CommitTask, CommitResult>;
-  readonly segments: Lane<SegmentTask, SegmentResult>;
-  readonly checkpoint: Lane<CheckpointTask, Result<CheckpointDone>>;
-  readonly scan: Lane<ScanTask, ScanResult>;
 }
 
 /** What the store counted so far and how big things are. */
@@ -180,8 +171,7 @@ export class Store {
     this.committer.close();
     this.#checkpointer.close();
     await this.#log.close(this.committer.writes === 'ok');
-    const { commit, segments, checkpoint, scan } = this.#lanes;
-    await Promise.all([commit.close(), segments.close(), checkpoint.close(), scan.close()]);
+    await closeLanes(this.#lanes);
     this.files.close();
   }
 
@@ -345,15 +335,4 @@ export class Store {
     const facts = { path, tookMs: Math.round(tookMs) };
     this.#options.logger.warn(facts, 'slow disk: a sync took more than a second');
   }
-}
-
-function openLanes(onFatal: (failure: Failure) => void): Lanes {
-  const onError = ({ message }: Error): void =>
-    onFatal({ phase: 'write', code: 'THREAD', path: '', message });
-  return {
-    commit: new Lane('commit.worker.js', onError),
-    segments: new Lane('segment.worker.js', onError),
-    checkpoint: new Lane('checkpoint.worker.js', onError),
-    scan: new Lane('scan.worker.js', onError),
-  };
 }

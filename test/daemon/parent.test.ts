@@ -65,6 +65,7 @@ test('pm2 is told how it fares, every second', async (t) => {
   while (data['ack p99']?.value === '-') data = await next();
   t.like(data, { health: { value: 'ok' }, connections: { value: 1 }, queue: { value: 0 } });
   t.like(data, { 'open streams': { value: 1 }, 'commit log': { value: 1, unit: 'MiB' } });
+  t.true(Number(data['disk free']?.value) > 0);
   t.regex(String(data['ack p99']?.value), /^≤ [\d.]+$/);
 });
 

@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { EventLog, TurnEvent } from '../../client/index.js';
+import { runCli } from '../support/cli.js';
 import type { DaemonProcess } from '../support/daemon.js';
 import { startDaemonProcess } from '../support/daemon.js';
 import {
@@ -194,6 +195,9 @@ testWith(
     t.is(refusedOf(writers).length, WRITERS * GRANT * 2);
     for (const { code, outcome } of refusedOf(writers))
       t.deepEqual([code, outcome], ['STORAGE_FULL', 'not-committed']);
+    const { stdout } = await runCli(['status', '--dir', dir]);
+    t.like(JSON.parse(stdout), { health: 'disk-full', disk: { reserveBytes: RESERVE_BYTES } });
+    t.regex(stdout, /"healthReason":"[^"]+ are free, and the reserve of 102\.4 KiB is kept for/);
     await daemon.kill('SIGKILL');
 
     const again = await startDaemonProcess(t, { dir, args: ARGS });
