@@ -100,11 +100,15 @@ async function checkStopped(
 /** Follows a session for as long as the test lasts. */
 function following(t: ExecutionContext, log: EventLog, sessionId: string): TurnEvent[] {
   const events: TurnEvent[] = [];
-  const subscription = log.turns.subscribe(sessionId);
+  const ending = new AbortController();
   const ended = (async () => {
-    for await (const event of subscription) events.push(event);
-  })().catch((error: unknown) => t.is((error as { code: string }).code, 'CLIENT_CLOSED'));
-  t.teardown(() => ended);
+    for await (const event of log.turns.subscribe(sessionId, { signal: ending.signal }))
+      events.push(event);
+  })().catch((error: unknown) => error);
+  t.teardown(async () => {
+    ending.abort();
+    await ended;
+  });
   return events;
 }
 
