@@ -199,7 +199,7 @@ export function roomLimits(sizeBytes: number, reserveBytes: number): RoomLimits 
     fullBelowBytes: reserve,
     fullUntilBytes: 2 * reserve,
     lowBelowBytes: 4 * reserve,
-    lowUntilBytes: 5 * reserve,
+    lowUntilBytes: 6 * reserve,
   };
 }
 

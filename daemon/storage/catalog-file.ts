@@ -10,10 +10,11 @@
  */
 import { readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { during } from '../workers/failure.js';
+import { asResult, during, FailureError, isNoRoom } from '../workers/failure.js';
 import { type CatalogFrame, decodeCatalogFrame } from './catalog-format.js';
 import {
   closeFile,
+  cutFile,
   openFile,
   replaceFile,
   sizeOf,
@@ -124,7 +125,7 @@ export function writeCatalogAnew(
 export function appendToCatalog(end: CatalogEnd, frame: Uint8Array): CatalogEnd {
   const fd = openFile(end.path, 'write');
   try {
-    writeFully(fd, frame, end.cursor, basename(end.path));
+    writeFrame(fd, frame, end);
     syncData(fd, end.path);
     const cursor = end.cursor + frame.length;
     refillReserve(fd, cursor, end.path);
@@ -132,6 +133,18 @@ export function appendToCatalog(end: CatalogEnd, frame: Uint8Array): CatalogEnd 
   } finally {
     closeFile(fd);
   }
+}
+
+function writeFrame(fd: number, frame: Uint8Array, { path, cursor }: CatalogEnd): void {
+  const size = sizeOf(fd);
+  const written = asResult(() => writeFully(fd, frame, cursor, basename(path)));
+  if (written.ok) return;
+  if (isNoRoom(written.failure)) {
+    // What had no room must not take the last of it, nor look like a frame behind a shorter one.
+    cutFile(fd, size, path);
+    writeZeros(fd, cursor, size, path);
+  }
+  throw new FailureError(written.failure);
 }
 
 /** Best effort: without room the reserve shrinks, which is what it is for. */

@@ -34,21 +34,21 @@ for (const [writes, columns] of Object.entries(TOLD)) {
   }
 }
 
-/** With a reserve of 10: full below 10 until 20, low below 40 until 50. */
+/** With a reserve of 10: full below 10 until 20, low below 40 until 60. */
 const LOOKS: readonly (readonly [before: RoomHealth, free: number, after: RoomHealth])[] = [
   ['ok', 40, 'ok'],
   ['ok', 39, 'disk-low'],
   ['ok', 10, 'disk-low'],
   ['ok', 9, 'disk-full'],
   ['ok', 0, 'disk-full'],
-  ['disk-low', 50, 'ok'],
-  ['disk-low', 49, 'disk-low'],
+  ['disk-low', 60, 'ok'],
+  ['disk-low', 59, 'disk-low'],
   ['disk-low', 10, 'disk-low'],
   ['disk-low', 9, 'disk-full'],
   ['disk-full', 19, 'disk-full'],
   ['disk-full', 20, 'disk-low'],
-  ['disk-full', 49, 'disk-low'],
-  ['disk-full', 50, 'ok'],
+  ['disk-full', 59, 'disk-low'],
+  ['disk-full', 60, 'ok'],
 ];
 
 for (const [before, free, after] of LOOKS) {
@@ -69,7 +69,7 @@ test('the reserve is at most a twentieth of the file system, and its limits are 
     t.true(limits.fullBelowBytes < limits.fullUntilBytes);
     t.true(limits.fullUntilBytes <= limits.lowBelowBytes);
     t.true(limits.lowBelowBytes < limits.lowUntilBytes);
-    t.true(limits.lowUntilBytes <= size / 4);
+    t.true(limits.lowUntilBytes <= (size * 3) / 10);
   }
 });
 

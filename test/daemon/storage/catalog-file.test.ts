@@ -1,4 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
@@ -17,7 +25,11 @@ import {
 } from '../../../daemon/storage/catalog-format.js';
 import { encodeFrameOnDisk, FILE_HEADER_BYTES } from '../../../daemon/storage/frame-format.js';
 import { type Layout, layoutOf } from '../../../daemon/storage/layout.js';
+import { FailureError } from '../../../daemon/workers/failure.js';
 import { makeFolder } from '../../support/daemon.js';
+import { fillUp, smallDisk, testWith } from '../../support/faults.js';
+
+const MIB = 1024 * 1024;
 
 function texts(): fc.Arbitrary<string> {
   return fc.oneof(
@@ -202,6 +214,25 @@ test('a last frame that was cut or zeroed at any byte is no frame, and no loss o
       t.deepEqual(readBack(layout), { ids: isWhole ? ['a', 'b'] : ['a'], torn });
     }
   }
+});
+
+testWith(['root', 'mount'], 'a frame that has no room takes none, and others go on', async (t) => {
+  const disk = await smallDisk(t, MIB);
+  const layout = layoutOf(join(disk, 'd'));
+  mkdirSync(layout.control, { recursive: true });
+  const first = writeCatalogAnew(layout, 1, frame('a', 1), 1);
+  const { size } = statSync(first.path);
+  await fillUp(disk, 4);
+  const { bavail } = statfsSync(disk);
+  const error = t.throws(() => appendToCatalog(first, frame('b'.repeat(MIB), 2)), {
+    instanceOf: FailureError,
+  });
+  t.is(error?.failure.code, 'ENOSPC');
+  t.is(statSync(first.path).size, size);
+  t.is(statfsSync(disk).bavail, bavail);
+  t.deepEqual(readBack(layout), { ids: ['a'], torn: null });
+  appendToCatalog(first, frame('b', 2));
+  t.deepEqual(readBack(layout), { ids: ['a', 'b'], torn: null });
 });
 
 test('damage in the middle, of the first frame or of the header is corruption, with its place', async (t) => {
