@@ -201,9 +201,15 @@ class RunningDaemon implements Daemon {
   }
 
   async start(): Promise<this> {
-    await this.#store.start();
-    await this.#listener.listen();
-    writeEndpoint(this.#options.layout, this.socketPath);
+    try {
+      await this.#store.start();
+      await this.#listener.listen();
+      writeEndpoint(this.#options.layout, this.socketPath);
+    } catch (error) {
+      // Its threads would keep the process alive.
+      await this.#store.close();
+      throw error;
+    }
     this.#lockCheck = setInterval(() => this.#checkLock(), LOCK_CHECK_MS).unref();
     this.#state = 'serving';
     const { socketPath, httpUrl } = this;

@@ -10,6 +10,7 @@ import { appendToCatalog, type CatalogEnd, writeCatalogAnew } from '../storage/c
 import { syncFile, syncFolder } from '../storage/disk.js';
 import type { Layout } from '../storage/layout.js';
 import { asResult, during, FailureError, isNoRoom, type Result } from './failure.js';
+import { serveTasks, type TaskLine } from './serve-tasks.js';
 
 export interface CheckpointTask {
   readonly layout: Layout;
@@ -34,7 +35,9 @@ export interface CheckpointDone {
   readonly slow: readonly { readonly path: string; readonly ms: number }[];
 }
 
-export default function run(task: CheckpointTask): Result<CheckpointDone> {
+export default (line: TaskLine): void => serveTasks(line, run);
+
+function run(task: CheckpointTask): Result<CheckpointDone> {
   return asResult(() => {
     const slow: { path: string; ms: number }[] = [];
     const timed = <T>(path: string, sync: () => T): T => {

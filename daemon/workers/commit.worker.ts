@@ -14,10 +14,13 @@ import {
   unpackLines,
 } from './commit-task.js';
 import { asResult, type Failure, failureOf } from './failure.js';
+import { serveTasks, type TaskLine } from './serve-tasks.js';
 import { trashFiles } from './trash-files.js';
 import { writeLines } from './write-lines.js';
 
-export default function run(task: CommitTask): CommitResult {
+export default (line: TaskLine): void => serveTasks(line, run);
+
+function run(task: CommitTask): CommitResult {
   switch (task.kind) {
     case 'commit':
       return commit(task);

@@ -6,6 +6,7 @@
 import { FormatVersionError, LogCorruptError } from '../../shared/errors.js';
 import { type Recovered, type RecoveryTask, recoverDirectory } from '../recovery/recover.js';
 import { asResult, type Failure } from './failure.js';
+import { serveTasks, type TaskLine } from './serve-tasks.js';
 
 export type RecoveryResult =
   | { readonly kind: 'recovered'; readonly recovered: Recovered }
@@ -18,7 +19,9 @@ export type RecoveryResult =
   | { readonly kind: 'format'; readonly message: string }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-export default function run(task: RecoveryTask): RecoveryResult {
+export default (line: TaskLine): void => serveTasks(line, run);
+
+function run(task: RecoveryTask): RecoveryResult {
   try {
     const done = asResult(() => recoverDirectory(task));
     return done.ok

@@ -14,6 +14,7 @@ import { type PositionScan, type PositionTask, scanPositions } from '../storage/
 import { type LoadedStream, type LoadTask, loadStream } from '../streams/load.js';
 import { readTails, type Tail, type TailTask } from '../streams/tail.js';
 import { asResult, type Result } from './failure.js';
+import { serveTasks, type TaskLine } from './serve-tasks.js';
 
 export type ScanTask =
   | { readonly kind: 'load'; readonly task: LoadTask }
@@ -36,7 +37,9 @@ export type ScanResult =
   | { readonly kind: 'plan-repair'; readonly result: Result<StreamPlan | null> }
   | { readonly kind: 'repair'; readonly result: Result<LoadedStream | null> };
 
-export default function run(task: ScanTask): ScanResult {
+export default (line: TaskLine): void => serveTasks(line, run);
+
+function run(task: ScanTask): ScanResult {
   switch (task.kind) {
     case 'load':
       return { kind: 'load', result: asResult(() => loadStream(task.task)) };

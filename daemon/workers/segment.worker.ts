@@ -19,6 +19,7 @@ import {
   writeZeros,
 } from '../storage/disk.js';
 import { asResult, during, type Failure, FailureError, isNoRoom, type Result } from './failure.js';
+import { serveTasks, type TaskLine } from './serve-tasks.js';
 
 const PAGE_BYTES = 4096;
 
@@ -49,7 +50,9 @@ export type SegmentTask =
 /** The size of the file that the task was about; 0 for a removal. */
 export type SegmentResult = Result<number>;
 
-export default function run(task: SegmentTask): SegmentResult {
+export default (line: TaskLine): void => serveTasks(line, run);
+
+function run(task: SegmentTask): SegmentResult {
   return asResult(() => {
     switch (task.kind) {
       case 'fill':

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
-import { makeFolder, startDaemonProcess } from '../support/daemon.js';
+import { makeFolder, runDaemonProgram, startDaemonProcess } from '../support/daemon.js';
 import { client, testWith } from '../support/faults.js';
 
 const LISTEN = `
@@ -94,4 +94,13 @@ test('a parent that goes away takes nothing with it', async (t) => {
   const ended = once(child, 'exit');
   child.kill('SIGINT');
   t.deepEqual(await ended, [0, null]);
+});
+
+test('a daemon that cannot listen says why and ends', async (t) => {
+  const folder = await makeFolder(t);
+  const socket = join(folder, 'absent', 'x.sock');
+  const args = ['start', '--dir', join(folder, 'd'), '--socket', socket];
+  const { code, output } = await runDaemonProgram(args);
+  t.is(code, 74);
+  t.true(output.includes(socket));
 });
