@@ -86,7 +86,10 @@ export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #listeners: ConnectionListeners;
   readonly #clientId = randomBytes(16).toString('hex');
-  readonly #table = new RequestTable(NO_LIMITS, () => this.#describe());
+  readonly #table = new RequestTable(NO_LIMITS, {
+    describe: () => this.#describe(),
+    onGivenUp: () => this.#flusher.request(),
+  });
   readonly #flusher = new Flusher(this.#table, () => (this.#state === 'ready' ? this.#link : null));
   readonly #backoff = new Backoff();
   #followers: Followers | null = null;
@@ -146,19 +149,16 @@ export class Connection {
   }
 
   /** Sends a request, now or when the window and the connection allow it, and waits for the answer. */
-  async submit(request: Submission, options: CallOptions): Promise<WholeAnswer> {
+  submit(request: Submission, options: CallOptions): Promise<WholeAnswer> {
     if (this.#closing !== null) {
-      throw new ClientClosedError(`${request.type}: the client is closed`, 'not-committed');
+      const why = `${request.type}: the client is closed`;
+      return Promise.reject(new ClientClosedError(why, 'not-committed'));
     }
-    const answer = this.#table.submit(request, {
-      timeoutMs: isOfConnection(request.type)
-        ? undefined
-        : (options.timeoutMs ?? this.#settings.timeoutMs),
-      signal: options.signal,
-    });
+    const { timeoutMs = this.#settings.timeoutMs, signal } = options;
+    const terms = { timeoutMs: isOfConnection(request.type) ? undefined : timeoutMs, signal };
+    const answer = this.#table.submit(request, terms);
     this.#flusher.request();
-    // One that is given up may have held up others.
-    return await answer.finally(() => this.#flusher.request());
+    return answer;
   }
 
   /** Sends what is not answered, if there is a connection: it concerns no later one. */

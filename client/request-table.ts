@@ -39,6 +39,14 @@ export interface CallTerms {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Whose calls they are. */
+export interface TableOwner {
+  /** How it stands with the connection, for the message of an error. */
+  readonly describe: () => string;
+  /** A call was given up: others may have waited behind it. */
+  readonly onGivenUp: () => void;
+}
+
 /** What an answer frame meant: its call was waiting, was refused for a drain, or does not exist. */
 export type AnswerEffect = 'taken' | 'refused-draining' | 'unknown-call';
 
@@ -52,7 +60,7 @@ const PREFIX_BYTES = 4;
  */
 export class RequestTable {
   #limits: AnnouncedLimits;
-  readonly #describeConnection: () => string;
+  readonly #owner: TableOwner;
   readonly #unsent = new CallQueue();
   #unsentBytes = 0;
   readonly #sent = new Map<number, Call>();
@@ -67,9 +75,9 @@ export class RequestTable {
   #acknowledgedAt: number | null = null;
   #idleWaiters: (() => void)[] = [];
 
-  constructor(limits: AnnouncedLimits, describeConnection: () => string) {
+  constructor(limits: AnnouncedLimits, owner: TableOwner) {
     this.#limits = limits;
-    this.#describeConnection = describeConnection;
+    this.#owner = owner;
   }
 
   get limits(): AnnouncedLimits {
@@ -226,7 +234,7 @@ export class RequestTable {
   #startTimer(call: Call, timeoutMs: number | undefined): NodeJS.Timeout | undefined {
     if (timeoutMs === undefined) return undefined;
     return setTimeout(() => {
-      this.#giveUp(call, timeoutErrorOf(call, timeoutMs, this.#describeConnection()));
+      this.#giveUp(call, timeoutErrorOf(call, timeoutMs, this.#owner.describe()));
     }, timeoutMs);
   }
 
@@ -242,7 +250,7 @@ export class RequestTable {
     if (calls < callsMax && bytes + call.bytes <= bytesMax) return;
     throw new OverloadedError(
       `${call.request.type}: this client has ${calls} calls with ${bytes} bytes waiting already; ` +
-        `${this.#describeConnection()}`,
+        `${this.#owner.describe()}`,
     );
   }
 
@@ -309,6 +317,7 @@ export class RequestTable {
         throw new ProtocolError(`call ${call.id} is given up while ${call.state}`);
     }
     call.takeEnd()?.reject(error);
+    this.#owner.onGivenUp();
   }
 
   #reject(call: Call, error: Error): void {

@@ -351,6 +351,23 @@ test('past the window calls wait, past the queue they are refused', async (t) =>
   await again;
 });
 
+test('a call that is given up lets those go that waited behind it', async (t) => {
+  const { peer, log } = await connected(t, { limits: { bytesInFlightMax: 5_000 } });
+  const aborting = new AbortController();
+  const first = watch(log.turns.append('s', { event: 'first' }));
+  const request = await peer.next();
+  const large = { event: 'large', content: 'x'.repeat(5_000) };
+  const held = watch(log.turns.append('s', large, { signal: aborting.signal }));
+  const behind = watch(log.turns.append('s', { event: 'behind' }));
+  await turn();
+  t.deepEqual(peer.waiting, []);
+  aborting.abort();
+  await t.throwsAsync(held, { instanceOf: AbortedError });
+  peer.ack(await peer.next());
+  peer.ack(request);
+  await Promise.all([first, behind]);
+});
+
 test('the window counts bytes too', async (t) => {
   const limits = { bytesInFlightMax: 5_000 };
   const { server, peer, log } = await connected(t, { limits });

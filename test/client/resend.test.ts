@@ -254,7 +254,7 @@ test('a daemon of another protocol: what was sent is unknown, what was not is re
 });
 
 test('a write does not go too far ahead of one that is not answered, and goes when that is given up', async (t) => {
-  const table = new RequestTable(LIMITS, () => '');
+  const table = new RequestTable(LIMITS, { describe: () => '', onGivenUp: () => undefined });
   const append = { type: 'turns.append', sessionId: 's', text: Buffer.from('{}') } as const;
   const aborting = new AbortController();
   const submit = (signal?: AbortSignal): Promise<unknown> =>
