@@ -30,7 +30,8 @@ const QUICK: Scale = {
   repetitions: 3,
   longRepetitions: 2,
   sliceSeconds: 0.4,
-  warmUpSeconds: 0.5,
+  // Cold code takes several times as long: a short warm-up would be what is measured.
+  warmUpSeconds: 3,
   largeThreadEvents: 50_000,
   bootSessions: [10, 2_000],
   sessions: 2_000,
@@ -52,7 +53,7 @@ function program(): Command {
   const names = MEASURES.map(({ name, description }) => `  ${name.padEnd(20)} ${description}`);
   return new Command('npm run bench --')
     .description('Measures eventlogd beside its references, by turns, and prints ratios first.')
-    .option('--quick', 'shorter turns, fewer of them, less data: two minutes, and rougher', false)
+    .option('--quick', 'shorter turns, fewer of them, less data: four minutes, and rougher', false)
     .option('--json', 'print the whole report as JSON', false)
     .addOption(
       new Option('--only <name...>', 'these measures')
