@@ -12,6 +12,7 @@ import { lineFacts, type RowKind, rowKindKey } from './line-facts.js';
 import type { FileMark } from './log-records.js';
 
 const LF = 0x0a;
+const NO_BYTES = new Uint8Array(0);
 const CHUNK_BYTES = 4 * 1024 * 1024;
 const ROWS_START = 64;
 /** How far the rest of a line is looked at that had no LF. */
@@ -140,7 +141,8 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
   const eventsMax = start.eventsMax ?? Number.POSITIVE_INFINITY;
   let lines = start.lines;
   let accounted = start.offset;
-  let last = { start: start.offset, length: 0, checksum: 0 };
+  let lastLength = 0;
+  let lastLine: Uint8Array = NO_BYTES;
   const range = { from: start.offset, to, chunkBytes: start.chunkBytes ?? CHUNK_BYTES };
   const end = eachLineIn(fd, range, (line, offset, terminated) => {
     if (rows.count >= eventsMax || (!terminated && to < size)) return;
@@ -151,7 +153,8 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
     if (terminated) lines += 1;
     if (!terminated && facts === null) return;
     accounted = offset + length;
-    last = { start: offset, length, checksum: crc32(line) };
+    lastLength = length;
+    lastLine = line;
   });
   return {
     size,
@@ -159,8 +162,8 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
       name,
       length: accounted,
       lines,
-      lastLineLength: last.length,
-      lastLineChecksum: last.checksum,
+      lastLineLength: lastLength,
+      lastLineChecksum: lastLength === 0 ? 0 : crc32(lastLine),
     },
     endsWithLf: end,
     rows: rows.finish(),
@@ -169,7 +172,8 @@ export function scanFile(fd: number, journal: Journal, name: string, start: Scan
 }
 
 /**
- * Calls back for each line between two offsets. The line is a view that is valid during the call.
+ * Calls back for each line between two offsets. The line is a view, of memory that is never
+ * written again and as large as what is read at once.
  *
  * @returns whether the range ends with an LF, or is empty
  */

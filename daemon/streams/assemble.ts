@@ -140,43 +140,55 @@ function indexRows(
   const index = new StreamIndex();
   const turns = new TurnStates();
   let lastCreatedAt = 0;
-  for (const [file, at] of inSeqOrder(seqs)) {
+  const order = inSeqOrder(seqs);
+  for (let nth = 0; nth < order.rows.length; nth += 1) {
+    const file = order.files[nth] as number;
+    const at = order.rows[nth] as number;
     const { rows } = (files[file] as ScannedFile).scan;
     const kind = rows.kindTable[rows.kinds[at] as number] as TurnRowKind | RunRowKind;
-    const seq = (seqs[file] as Float64Array)[at] as number;
-    const createdAt = rows.createdAts[at] as number;
-    const place = {
-      seq,
+    const row = index.add({
+      seq: order.seqs[nth] as number,
       file,
       offset: rows.offsets[at] as number,
       length: rows.lengths[at] as number,
-    };
-    const row = index.add({ ...place, kind: journal === 'turns' ? TURN_ROW : kind });
-    if (kind.journal === 'turns') turns.add(row, kind, createdAt);
-    lastCreatedAt = createdAt;
+      kind: journal === 'turns' ? TURN_ROW : kind,
+    });
+    lastCreatedAt = rows.createdAts[at] as number;
+    if (kind.journal === 'turns') turns.add(row, kind, lastCreatedAt);
   }
   return { index, turns, lastCreatedAt };
 }
 
-/** Pairs of file and row, by seq, then file, then row. */
-function* inSeqOrder(seqs: readonly Float64Array[]): Generator<readonly [number, number]> {
-  const total = seqs.reduce((sum, column) => sum + column.length, 0);
+/** All rows by seq, then file, then row: as columns, since an object for each would cost as much as all else. */
+interface RowOrder {
+  readonly seqs: Float64Array;
+  readonly files: Uint32Array;
+  readonly rows: Uint32Array;
+}
+
+function inSeqOrder(columns: readonly Float64Array[]): RowOrder {
+  const total = columns.reduce((sum, column) => sum + column.length, 0);
   const files = new Uint32Array(total);
   const rows = new Uint32Array(total);
-  const all = new Float64Array(total);
+  const seqs = new Float64Array(total);
   let at = 0;
   let sorted = true;
-  for (const [file, column] of seqs.entries()) {
+  for (const [file, column] of columns.entries()) {
     for (let row = 0; row < column.length; row += 1) {
+      const seq = column[row] as number;
+      if (at > 0 && seq < (seqs[at - 1] as number)) sorted = false;
       files[at] = file;
       rows[at] = row;
-      all[at] = column[row] as number;
-      if (at > 0 && (all[at] as number) < (all[at - 1] as number)) sorted = false;
+      seqs[at] = seq;
       at += 1;
     }
   }
-  const order = Uint32Array.from({ length: total }, (_, index) => index);
-  // The sort is stable, so rows of equal seq keep the order of file and line.
-  if (!sorted) order.sort((a, b) => (all[a] as number) - (all[b] as number) || a - b);
-  for (const index of order) yield [files[index] as number, rows[index] as number];
+  if (sorted) return { seqs, files, rows };
+  const order = new Uint32Array(total).map((_, nth) => nth);
+  order.sort((a, b) => (seqs[a] as number) - (seqs[b] as number) || a - b);
+  return {
+    seqs: new Float64Array(total).map((_, nth) => seqs[order[nth] as number] as number),
+    files: order.map((nth) => files[nth] as number),
+    rows: order.map((nth) => rows[nth] as number),
+  };
 }
