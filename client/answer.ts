@@ -5,7 +5,14 @@
  */
 import { ProtocolError } from '../shared/errors.js';
 import type { MalformedLine, RunEvent, TurnEvent } from '../shared/events.js';
-import type { Answer, WireAck, WireRepairAction, WireRow } from '../shared/protocol.js';
+import type {
+  Answer,
+  WireAck,
+  WireBackup,
+  WireBackupProgress,
+  WireRepairAction,
+  WireRow,
+} from '../shared/protocol.js';
 import { decodeText } from './event-text.js';
 import type { EventPlace } from './records.js';
 import { RowJoiner } from './row-joiner.js';
@@ -15,6 +22,9 @@ export type EventRow = Omit<WireRow, 'text'> & { readonly event: TurnEvent | Run
 
 /** Makes the record of a line. */
 export type ReadLine = (line: string, place: EventPlace) => TurnEvent | RunEvent;
+
+/** Told how far a backup has come. */
+export type OnProgress = (progress: WireBackupProgress) => void;
 
 /** An answer whose frames have all come. */
 export interface WholeAnswer {
@@ -29,6 +39,7 @@ export interface WholeAnswer {
   readonly stats: object | undefined;
   readonly actions: readonly WireRepairAction[];
   readonly applied: boolean;
+  readonly backup: WireBackup | undefined;
 }
 
 /**
@@ -37,14 +48,16 @@ export interface WholeAnswer {
  */
 export class AnswerCollector {
   readonly #readLine: ReadLine;
+  readonly #onProgress: OnProgress | undefined;
   #rows: EventRow[] = [];
   #malformed: MalformedLine[] = [];
   #ids: string[] = [];
   #acks: WireAck[] = [];
   #joiner = new RowJoiner<WireRow>();
 
-  constructor(readLine: ReadLine) {
+  constructor(readLine: ReadLine, onProgress?: OnProgress) {
     this.#readLine = readLine;
+    this.#onProgress = onProgress;
   }
 
   /**
@@ -59,6 +72,7 @@ export class AnswerCollector {
     for (const line of listOf(frame, 'malformed')) this.#malformed.push(line);
     for (const id of listOf(frame, 'ids')) this.#ids.push(id);
     for (const ack of listOf(frame, 'acks')) this.#acks.push(ack);
+    if (frame.progress !== undefined) this.#onProgress?.(frame.progress);
     if (frame.more === true) return null;
     if (this.#joiner.isInsideRow)
       throw new ProtocolError('the answer ends inside a row', 'unknown');
@@ -74,6 +88,7 @@ export class AnswerCollector {
       stats: frame.stats,
       actions: listOf(frame, 'actions'),
       applied: frame.applied === true,
+      backup: frame.backup,
     };
   }
 

@@ -5,7 +5,7 @@
  */
 import { AbortedError, DisconnectedError, type Outcome, TimeoutError } from '../shared/errors.js';
 import type { RequestOf, RequestType } from '../shared/protocol.js';
-import { AnswerCollector, type WholeAnswer } from './answer.js';
+import { AnswerCollector, type OnProgress, type WholeAnswer } from './answer.js';
 import { runEventOf, turnEventOf } from './records.js';
 
 /** An absent field may be written as `undefined`: frames leave it out. */
@@ -47,11 +47,12 @@ const OF_CONNECTION: ReadonlySet<RequestType> = new Set<RequestType>([
   'turns.subscribe',
   'runs.subscribe',
   'subscribeAll',
+  'backup',
 ]);
 
 /**
  * Whether a request ends with its connection: a subscription asks again itself, from where it has
- * come to meanwhile.
+ * come to meanwhile; a backup takes as long as it takes and is not begun anew unasked.
  */
 export function isOfConnection(type: RequestType): boolean {
   return OF_CONNECTION.has(type);
@@ -61,6 +62,8 @@ export function isOfConnection(type: RequestType): boolean {
 export interface CallEnd {
   readonly resolve: (answer: WholeAnswer) => void;
   readonly reject: (error: Error) => void;
+  /** Told how far a backup has come. */
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /**
@@ -86,7 +89,7 @@ export class Call {
     this.request = request;
     this.number = number;
     this.bytes = frameBytesOf(request);
-    this.#collector = collectorFor(request);
+    this.#collector = collectorFor(request, end.onProgress);
     this.#end = end;
   }
 
@@ -123,7 +126,7 @@ export class Call {
     }
     if (next === 'sent') this.#sentAt = performance.now();
     // What a lost connection left of an answer is no part of the next one.
-    if (next === 'unsent') this.#collector = collectorFor(this.request);
+    if (next === 'unsent') this.#collector = collectorFor(this.request, this.#end?.onProgress);
     this.#state = next;
   }
 
@@ -141,8 +144,8 @@ export class Call {
   }
 }
 
-function collectorFor({ type }: Submission): AnswerCollector {
-  return new AnswerCollector(type.startsWith('turns.') ? turnEventOf : runEventOf);
+function collectorFor({ type }: Submission, onProgress?: OnProgress): AnswerCollector {
+  return new AnswerCollector(type.startsWith('turns.') ? turnEventOf : runEventOf, onProgress);
 }
 
 const NEXT: Readonly<Record<CallState, readonly CallState[]>> = {

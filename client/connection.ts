@@ -22,8 +22,8 @@ import { forgottenErrorOf, isOfConnection, lostErrorOf, type Submission } from '
 import { describePlace, findSocket, type Place } from './endpoint.js';
 import { Flusher } from './flusher.js';
 import { isPassing, Link, type LinkHandlers } from './link.js';
-import { RequestTable } from './request-table.js';
-import type { CallOptions, ConnectionListeners, ConnectionState } from './types.js';
+import { RequestTable, type SubmitOptions } from './request-table.js';
+import type { ConnectionListeners, ConnectionState } from './types.js';
 
 /** What a connection needs to know for its whole life. */
 export interface ConnectionSettings {
@@ -149,14 +149,16 @@ export class Connection {
   }
 
   /** Sends a request, now or when the window and the connection allow it, and waits for the answer. */
-  submit(request: Submission, options: CallOptions): Promise<WholeAnswer> {
+  submit(request: Submission, options: SubmitOptions): Promise<WholeAnswer> {
     if (this.#closing !== null) {
       const why = `${request.type}: the client is closed`;
       return Promise.reject(new ClientClosedError(why, 'not-committed'));
     }
-    const { timeoutMs = this.#settings.timeoutMs, signal } = options;
-    const terms = { timeoutMs: isOfConnection(request.type) ? undefined : timeoutMs, signal };
-    const answer = this.#table.submit(request, terms);
+    const { timeoutMs = this.#settings.timeoutMs } = options;
+    const answer = this.#table.submit(request, {
+      ...options,
+      timeoutMs: isOfConnection(request.type) ? undefined : timeoutMs,
+    });
     this.#flusher.request();
     return answer;
   }

@@ -18,7 +18,7 @@ import {
 } from '../shared/limits.js';
 import type { AnnouncedLimits, Answer, WireError } from '../shared/protocol.js';
 import { onAbort } from './abort-signals.js';
-import type { WholeAnswer } from './answer.js';
+import type { OnProgress, WholeAnswer } from './answer.js';
 import {
   abortedErrorOf,
   Call,
@@ -31,12 +31,17 @@ import { CallQueue } from './call-queue.js';
 import { decodeText } from './event-text.js';
 import { turnEventOf } from './records.js';
 import { type DaemonMemory, isRemembered, mayResend } from './resend.js';
+import type { CallOptions } from './types.js';
+
+/** What a caller may say of a call. */
+export interface SubmitOptions extends CallOptions {
+  readonly onProgress?: OnProgress | undefined;
+}
 
 /** How long a call may take and what gives it up. */
-export interface CallTerms {
+export interface CallTerms extends SubmitOptions {
   /** Without it the call may take as long as it takes. */
   readonly timeoutMs: number | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Whose calls they are. */
@@ -111,6 +116,7 @@ export class RequestTable {
           release();
           reject(error);
         },
+        onProgress: terms.onProgress,
       });
       if (signal?.aborted === true) throw abortedErrorOf(call, signal.reason);
       this.#refuseOverload(call);

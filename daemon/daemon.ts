@@ -254,7 +254,7 @@ class RunningDaemon implements Daemon {
     this.#state = 'draining';
     this.#options.logger.info({ connections: this.#listener.connections }, 'draining');
     this.#listener.stopAccepting();
-    await this.#listener.drain();
+    await Promise.all([this.#store.backups.close(), this.#listener.drain()]);
     // What failed meanwhile must not end in a checkpoint.
     if (!this.#isDraining()) return;
     const problem = await this.#store.stop();
@@ -274,6 +274,7 @@ class RunningDaemon implements Daemon {
     this.#state = 'failing';
     this.#listener.stopAccepting();
     this.#store.committer.failNow(failure);
+    void this.#store.backups.close();
     const message = `${failure.path}: ${failure.message}`;
     this.#stopping = this.#listener.drain().then(() => this.#cease({ kind: 'failed', message }));
   }

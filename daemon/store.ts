@@ -6,6 +6,7 @@
  */
 import type { Logger } from 'pino';
 import { type SizeLimits, WATCHED_FILES_MAX } from '../shared/limits.js';
+import { Backups } from './backup/backups.js';
 import { type CheckpointCounts, Checkpointer } from './commit/checkpointer.js';
 import type { CommitCounts } from './commit/commit-counts.js';
 import { Committer } from './commit/committer.js';
@@ -90,6 +91,7 @@ export class Store {
   readonly table: StreamTable;
   readonly committer: Committer;
   readonly repairs: StreamRepairs;
+  readonly backups: Backups;
   readonly #options: StoreOptions;
   readonly #lanes: Lanes;
   readonly #room: RoomWatch;
@@ -123,6 +125,9 @@ export class Store {
       onProblem: (error) => options.logger.warn({ error }, 'a journal file cannot be watched'),
     });
     this.repairs = this.#openRepairs();
+    const { logger } = options;
+    const parts = { log: this.#log, checkpointer: this.#checkpointer, store: this };
+    this.backups = new Backups({ layout, logger, ...parts });
   }
 
   get scanLane(): Lane<ScanTask, ScanResult> {
@@ -166,7 +171,7 @@ export class Store {
 
   /** Closes all that is open; what is under way is finished first. */
   async close(): Promise<void> {
-    await this.#watcher.close();
+    await Promise.all([this.backups.close(), this.#watcher.close()]);
     this.#room.close();
     this.committer.close();
     this.#checkpointer.close();

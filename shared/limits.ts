@@ -163,6 +163,16 @@ export const CLIENT_RESULTS_MAX = 16_384;
 export const RESULTS_REMEMBERED_MAX = 1_000_000;
 /** A client's results are kept for at least this long after it left, in milliseconds. */
 export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
+/** A backup's files are copied in pieces of this size, in bytes. */
+export const BACKUP_CHUNK_BYTES: number = 1 * MIB;
+/** A backup copies what has changed again until a pass finds no more than this, in bytes … */
+export const BACKUP_LAST_PASS_BYTES: number = 64 * MIB;
+/** … but at most so many times before deletions are let wait for the last one. */
+export const BACKUP_PASSES_MAX = 4;
+/** How often a client is told how far its backup has come, in milliseconds. */
+export const BACKUP_PROGRESS_MS = 250;
+/** Longest path that a backup can be asked for, in characters. */
+export const BACKUP_PATH_LENGTH_MAX = 4_096;
 /** Longest path of a Unix socket, in bytes: longer ones are cut silently by the system. */
 export const SOCKET_PATH_BYTES_MAX = 107;
 /** Longest new ids, in characters. */

@@ -68,6 +68,28 @@ export interface WireRepairAction {
   readonly detail: string;
 }
 
+/** How far a backup has come. */
+export interface WireBackupProgress {
+  readonly files: number;
+  readonly bytes: number;
+  /** All that is to be copied, as far as it is known yet. */
+  readonly bytesTotal: number;
+}
+
+/** A backup that was made. */
+export interface WireBackup {
+  /** Its path, without links. */
+  readonly folder: string;
+  readonly files: number;
+  /** What the files hold. */
+  readonly bytes: number;
+  /** Every event up to this position is in it, and none behind. */
+  readonly position: number;
+  /** How long deletions and repairs had to wait, in milliseconds. */
+  readonly heldMs: number;
+  readonly tookMs: number;
+}
+
 /** What every subscription asks for. */
 interface Subscribing {
   /** The client's number of the subscription: every message about it carries it. */
@@ -132,6 +154,8 @@ interface RequestFields {
     };
   subscribeAll: Subscribing & { readonly afterPosition?: number; readonly journal?: Journal };
   stats: object;
+  /** Copies the directory; ends with its connection. */
+  backup: { readonly folder: string };
 }
 
 export type RequestType = keyof RequestFields;
@@ -296,5 +320,8 @@ export interface Answer {
   readonly actions?: readonly WireRepairAction[];
   /** Whether it was done. */
   readonly applied?: boolean;
+  /** In the frames of a backup before the last one. */
+  readonly progress?: WireBackupProgress;
+  readonly backup?: WireBackup;
   readonly error?: WireError;
 }

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAppendCommand } from './append-command.js';
+import { addBackupCommand } from './backup-command.js';
 import { EXIT } from './exit-codes.js';
 import { addExamples, parseCount, parseLimit } from './options.js';
 import { addOtherCommands } from './other-commands.js';
@@ -58,6 +59,7 @@ function createProgram(): Command {
   addReadCommand(program);
   addTailCommand(program);
   addRepairCommand(program);
+  addBackupCommand(program);
   addOtherCommands(program);
   addStatusCommand(program);
   return program;

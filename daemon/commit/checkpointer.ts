@@ -75,6 +75,13 @@ export interface CheckpointCounts {
   readonly seconds: Distribution;
 }
 
+/** Keeps the catalog and the log as a checkpoint left them, for a copy of both. */
+interface Hold {
+  /** Resolves when other checkpoints may begin; segments stay until the hold is over. */
+  readonly mayGoOn: Promise<void>;
+  readonly goOn: () => void;
+}
+
 /** Runs checkpoints, one at a time. */
 export class Checkpointer {
   readonly counts: CheckpointCounts = {
@@ -94,6 +101,7 @@ export class Checkpointer {
   #running: Promise<Failure | null> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
+  #held: Hold | null = null;
   #isCurrent: boolean;
   #trash: Trash[];
 
@@ -147,6 +155,38 @@ export class Checkpointer {
     return await this.run();
   }
 
+  /**
+   * Runs a checkpoint as `cover` does. From its instant on no other one begins until `goOn`, and
+   * no segment of the log is deleted until `letGo`.
+   *
+   * @param atInstant called in the very step in which it is settled what is covered
+   */
+  async hold(atInstant: (covered: number) => void): Promise<Failure | null> {
+    while (this.#running !== null) await this.#running;
+    let goOn: () => void = () => undefined;
+    const mayGoOn = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    this.#running = this.#checkpoint(false, (covered) => {
+      this.#held = { mayGoOn, goOn };
+      atInstant(covered);
+    }).finally(() => {
+      this.#running = null;
+    });
+    return await this.#running;
+  }
+
+  /** What was held of the catalog is not needed any more. */
+  goOn(): void {
+    this.#held?.goOn();
+  }
+
+  /** Nothing is held any more. */
+  letGo(): void {
+    this.goOn();
+    this.#held = null;
+  }
+
   /** The last checkpoint: nothing is in flight any more and nothing will follow. */
   async stop(): Promise<Failure | null> {
     await this.#running;
@@ -171,8 +211,12 @@ export class Checkpointer {
     this.#timer = null;
   }
 
-  async #checkpoint(cleanStop: boolean): Promise<Failure | null> {
+  async #checkpoint(
+    cleanStop: boolean,
+    atInstant?: (covered: number) => void,
+  ): Promise<Failure | null> {
     this.#clearTimer();
+    await this.#held?.mayGoOn;
     const { layout, lane, log, files, catalog, retries, committer, epoch } = this.#options;
     if (!(await committer.finished()) || this.#isClosed) return CLOSED;
     const began = Date.now();
@@ -181,6 +225,7 @@ export class Checkpointer {
     retries.forgetOld(Date.now());
     this.#laterSinceMs = null;
     const covered = committer.frontier;
+    atInstant?.(covered);
     const logBytes = log.bytesWritten;
     const dirty = [...files.dirty].map((file) => ({
       file,
@@ -253,6 +298,7 @@ export class Checkpointer {
   /** Deletes the oldest segments that nothing needs, beyond what is retained. */
   async #trimLog(covered: number): Promise<Failure | null> {
     const { log, catalog, logRetentionBytes } = this.#options;
+    if (this.#held !== null) return null;
     const neededFrom = Math.min(covered + 1, catalog.behindFrom ?? Number.POSITIVE_INFINITY);
     const { closed } = log;
     let excess = log.bytesOnDisk - logRetentionBytes;

@@ -15,7 +15,7 @@ import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import type { Hub } from '../subscriptions/hub.js';
-import type { CommitResult, CommitTask } from '../workers/commit-task.js';
+import type { CommitResult, CommitTask, FileWritten } from '../workers/commit-task.js';
 import { type Failure, isNoRoom } from '../workers/failure.js';
 import { type Applied, applyBatch, linesByFile, lineTask, writtenOf } from './apply-batch.js';
 import { CommitCounts } from './commit-counts.js';
@@ -71,6 +71,7 @@ export class Committer {
   #writingSinceMs: number | null = null;
   #isFinishing = false;
   #finished: (() => void)[] = [];
+  #settled: (() => void)[] = [];
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -169,6 +170,19 @@ export class Committer {
     return this.#state !== 'failed';
   }
 
+  /** Waits until the batch in flight is carried out and answered; false if it never will be. */
+  async settled(): Promise<boolean> {
+    if (this.#state === 'committing')
+      await new Promise<void>((resolve) => this.#settled.push(resolve));
+    return this.#state !== 'failed';
+  }
+
+  /** Lets deletions and repairs wait in the queue, or go on. */
+  set mayMoveFiles(may: boolean) {
+    this.#sealer.mayMoveFiles = may;
+    if (may) this.kick();
+  }
+
   /** Resolves when nothing is in flight and nothing that is ready waits. */
   async idle(): Promise<void> {
     if (this.#state !== 'committing') return;
@@ -193,9 +207,10 @@ export class Committer {
       this.#queue = waiting;
       if (sealed.length === 0) break;
       await this.#commit(batch, sealed);
+      for (const resolve of this.#settled.splice(0)) resolve();
     }
     if (this.#isWorking()) this.#state = 'idle';
-    for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of [...this.#settled.splice(0), ...this.#idle.splice(0)]) resolve();
   }
 
   #isWorking(): boolean {
@@ -256,6 +271,8 @@ export class Committer {
     this.#lastPosition = lastPosition;
     this.#nextPosition = payload.nextPosition;
     const written = writtenOf(lines, result);
+    for (const [at, { file }] of lines.entries())
+      files.firstWrites.note(file.path, written[at] as FileWritten);
     const lost = written.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
     this.#apply(batch, applyBatch(batch, lines, written));
@@ -333,7 +350,7 @@ export class Committer {
       const why = `${failure.message}; nothing was written`;
       operation.settle.reject(new StorageFailedError(why, 'not-committed'));
     }
-    for (const resolve of this.#finished.splice(0)) resolve();
+    for (const resolve of [...this.#settled.splice(0), ...this.#finished.splice(0)]) resolve();
     this.#options.onFatal(failure);
   }
 

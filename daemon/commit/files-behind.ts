@@ -69,6 +69,7 @@ export class FilesBehind {
     const result = await lane.run({ kind: 'write', files: [write] });
     const written = result.kind === 'write' ? result.files[0] : undefined;
     if (written === undefined) throw new Error('the commit lane answered another task');
+    this.#files.firstWrites.note(file.path, written);
     if (!written.ok) return written.failure;
     this.#behind.delete(file);
     file.behind = null;

@@ -77,6 +77,14 @@ export class LogTail {
     return this.#segment === null ? this.#closed : [...this.#closed, this.#segment];
   }
 
+  /** All segments, oldest first, and how far they hold frames that are durable. */
+  get extents(): readonly Pick<ClosedSegment, 'path' | 'bytes'>[] {
+    const closed = this.#closed.map(({ path, bytes }) => ({ path, bytes }));
+    if (this.#segment === null) return closed;
+    const { path, cursor } = this.#segment;
+    return [...closed, { path, bytes: cursor }];
+  }
+
   /** The first position of the segment that is written to, or null before there is one. */
   get openSince(): number | null {
     return this.#segment?.firstPosition ?? null;

@@ -51,6 +51,8 @@ export interface SealerOptions {
 /** Seals batches. */
 export class Sealer {
   readonly #options: SealerOptions;
+  /** Whether files may be moved and replaced: while a backup copies them, what would waits. */
+  mayMoveFiles = true;
 
   constructor(options: SealerOptions) {
     this.#options = options;
@@ -109,6 +111,8 @@ export class Sealer {
 
   /** Whether an operation can be sealed now; if not, what it waits for has been set going. */
   #isReady(operation: Operation, batch: Batch): boolean {
+    const { kind } = operation;
+    if (!this.mayMoveFiles && (kind === 'delete' || kind === 'repair')) return false;
     if (operation.kind === 'adopt') return true;
     if (operation.kind === 'adoptLines') return this.#areTailsOpen(operation);
     let isReady = true;

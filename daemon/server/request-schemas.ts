@@ -7,6 +7,7 @@ import { type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { InvalidArgumentError, InvalidIdError } from '../../shared/errors.js';
 import {
+  BACKUP_PATH_LENGTH_MAX,
   BATCH_EVENTS_MAX,
   EVENT_TYPES_MAX,
   IDEMPOTENCY_KEY_BYTES_MAX,
@@ -95,6 +96,7 @@ const fields: Readonly<Record<RequestType, Readonly<Record<string, TSchema>>>> =
     journal: optional(Type.Union([Type.Literal('turns'), Type.Literal('runs')])),
   },
   stats: {},
+  backup: { folder: Type.String({ minLength: 1, maxLength: BACKUP_PATH_LENGTH_MAX }) },
 };
 
 const CreditSchema = Type.Object({

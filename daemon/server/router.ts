@@ -6,6 +6,7 @@
 import type { Request, RequestOf } from '../../shared/protocol.js';
 import type { AnswerWriter } from './answer-writer.js';
 import { Appends, checkId } from './appends.js';
+import { sendBackup } from './backup.js';
 import type { ServerContext } from './context.js';
 import { Reads, sessionName, threadName } from './reads.js';
 import { sendRepair } from './repair.js';
@@ -84,6 +85,8 @@ export class Router {
         return await this.#subscriptions.everything(request, answer);
       case 'stats':
         return answer.end({ stats: this.#context.stats() });
+      case 'backup':
+        return await sendBackup(this.#context, request, answer);
       default:
         return request satisfies never;
     }

@@ -21,6 +21,7 @@ import { promisify } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import { InvalidIdError } from '../../shared/errors.js';
 import type { Modes } from '../storage/disk.js';
+import { FirstWrites } from './first-writes.js';
 import type { JournalFile } from './journal-file.js';
 
 const open = promisify(openCallback);
@@ -28,6 +29,7 @@ const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = 
 
 /** The descriptors of all journal files. */
 export class FileTable {
+  readonly firstWrites: FirstWrites = new FirstWrites();
   readonly #modes: Modes;
   readonly #idle: LRUCache<JournalFile, true>;
   readonly #dirty: Set<JournalFile> = new Set();

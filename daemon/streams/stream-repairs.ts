@@ -43,6 +43,9 @@ export interface StreamRepair {
 /** The repairs of single streams. */
 export class StreamRepairs {
   readonly #options: StreamRepairsOptions;
+  /** Repairs that have their turn. */
+  #inTurn = 0;
+  #settled: (() => void)[] = [];
 
   constructor(options: StreamRepairsOptions) {
     this.#options = options;
@@ -65,12 +68,25 @@ export class StreamRepairs {
         return { actions: plan.actions, applied: false };
       }
       await new Promise<void>((resolve, reject) => {
-        committer.enqueue({ kind: 'repair', streams: [stream], settle: { resolve, reject } });
+        const begin = (): void => {
+          this.#inTurn += 1;
+          resolve();
+        };
+        committer.enqueue({
+          kind: 'repair',
+          streams: [stream],
+          settle: { resolve: begin, reject },
+        });
       });
       return await this.#repairInTurn(stream, apply);
     } finally {
       table.release(stream);
     }
+  }
+
+  /** Waits until no repair has its turn. */
+  async settled(): Promise<void> {
+    if (this.#inTurn > 0) await new Promise<void>((resolve) => this.#settled.push(resolve));
   }
 
   async #repairInTurn(stream: Stream, apply: boolean): Promise<StreamRepair> {
@@ -90,6 +106,8 @@ export class StreamRepairs {
       stream.state = { kind: 'ready' };
       if (end === 'uncertain') table.reload(stream);
       table.wake(stream);
+      this.#inTurn -= 1;
+      if (this.#inTurn === 0) for (const resolve of this.#settled.splice(0)) resolve();
     }
   }
 

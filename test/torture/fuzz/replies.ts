@@ -67,6 +67,8 @@ const Answer = closed({
   stats: optional(Type.Object({})),
   actions: optional(Type.Array(Type.Object({ action: Type.String() }))),
   applied: optional(Type.Boolean()),
+  progress: optional(Type.Object({})),
+  backup: optional(Type.Object({})),
   error: optional(ErrorOf),
 });
 const Event = closed({

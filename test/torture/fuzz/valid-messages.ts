@@ -259,6 +259,8 @@ const FIELDS: { readonly [T in RequestType]: (client: HonestClient) => Fields<T>
     };
   },
   stats: () => ({}),
+  // Refused, also when it is changed: a backup would be made outside of the test's folders.
+  backup: () => ({ folder: '.' }),
 };
 
 const REQUEST_TYPES = Object.keys(FIELDS) as RequestType[];

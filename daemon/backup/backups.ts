@@ -1,0 +1,233 @@
+/**
+ * Backups: copies of the journal directory as it is at one position, made while it is in use.
+ *
+ * What is copied is the state of a checkpoint. Passes copy all files while everything goes on.
+ * Then, with deletions and repairs waiting, a checkpoint says what it covers, its catalog is
+ * copied, a last pass copies what has changed, and what the daemon wrote to files meanwhile is cut
+ * off the copies. Files only grow then, so each copy is its file as it was at the checkpoint, with
+ * what other programs appended since.
+ *
+ * @module
+ */
+import type { Logger } from 'pino';
+import {
+  DrainingError,
+  InvalidArgumentError,
+  OverloadedError,
+  StorageFailedError,
+  StorageFullError,
+} from '../../shared/errors.js';
+import { BACKUP_LAST_PASS_BYTES, BACKUP_PASSES_MAX } from '../../shared/limits.js';
+import type { WireBackup, WireBackupProgress } from '../../shared/protocol.js';
+import type { Checkpointer } from '../commit/checkpointer.js';
+import type { Committer } from '../commit/committer.js';
+import { Lane } from '../commit/lanes.js';
+import type { LogTail } from '../commit/log-tail.js';
+import type { Layout } from '../storage/layout.js';
+import type { FileTable } from '../streams/file-table.js';
+import type { StreamRepairs } from '../streams/stream-repairs.js';
+import type { BackupStep, BackupTask } from '../workers/backup.worker.js';
+import type { Failure } from '../workers/failure.js';
+import type { LogExtent } from './directory-copy.js';
+import { CANCELLED, Meter } from './meter.js';
+
+export interface BackupsOptions {
+  readonly layout: Layout;
+  readonly logger: Logger;
+  readonly log: LogTail;
+  readonly checkpointer: Checkpointer;
+  readonly store: {
+    readonly files: FileTable;
+    readonly committer: Committer;
+    readonly repairs: StreamRepairs;
+  };
+}
+
+/** A backup under way. */
+export interface Backup {
+  /** Rejects when there is none, and nothing is left of it. */
+  readonly done: Promise<WireBackup>;
+  readonly progress: WireBackupProgress;
+  /** Stops it, unless it is all but done. */
+  cancel(): void;
+}
+
+const STOPPING = 'the daemon is stopping; what was copied is removed, make the backup again';
+
+/** The backups of a directory, one at a time. */
+export class Backups {
+  readonly #options: BackupsOptions;
+  #underWay: Backup | null = null;
+  #isClosed = false;
+
+  constructor(options: BackupsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Begins a backup.
+   *
+   * @param folder where it is to be: a path of nothing, or of an empty folder
+   * @throws OverloadedError while there is another one
+   */
+  begin(folder: string): Backup {
+    if (this.#isClosed) throw new DrainingError(STOPPING);
+    if (this.#underWay !== null) {
+      throw new OverloadedError('another backup is under way: try again when it is done');
+    }
+    const meter = new Meter();
+    const run = new BackupRun(this.#options, meter, () => this.#isClosed);
+    const backup = {
+      done: run.make(folder).finally(() => {
+        this.#underWay = null;
+      }),
+      get progress() {
+        return meter.progress;
+      },
+      cancel: () => meter.cancel(),
+    };
+    this.#underWay = backup;
+    return backup;
+  }
+
+  /** Begins none any more and cancels the one under way; resolves when nothing is left of it. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#underWay?.cancel();
+    await this.#underWay?.done.catch(() => undefined);
+  }
+}
+
+/** What the files are copied for: the position up to which the copy reaches, and the log to there. */
+interface Moment {
+  readonly position: number;
+  readonly log: readonly LogExtent[];
+}
+
+class BackupRun {
+  readonly #options: BackupsOptions;
+  readonly #meter: Meter;
+  readonly #isStopping: () => boolean;
+  readonly #lane = new Lane<BackupTask, BackupStep>('backup.worker.js', () => undefined);
+
+  constructor(options: BackupsOptions, meter: Meter, isStopping: () => boolean) {
+    this.#options = options;
+    this.#meter = meter;
+    this.#isStopping = isStopping;
+  }
+
+  async make(folder: string): Promise<WireBackup> {
+    const { layout, logger } = this.#options;
+    const began = performance.now();
+    try {
+      const begun = await this.#step({
+        kind: 'begin',
+        layout,
+        folder,
+        meter: this.#meter.memory,
+      });
+      await this.#passes();
+      const { position, heldMs } = await this.#lastPass();
+      const { bytes } = await this.#step({ kind: 'finish' });
+      const { files } = this.#meter.progress;
+      const tookMs = Math.round(performance.now() - began);
+      const done = { folder: begun.folder, files, bytes, position, heldMs, tookMs };
+      logger.info(done, 'a backup was made');
+      return done;
+    } catch (error) {
+      const left = await this.#lane.run({ kind: 'abandon' });
+      const notRemoved = left.kind === 'failed' ? left.failure.message : undefined;
+      const reason = (error as Error).message;
+      logger.warn({ folder, reason, notRemoved }, 'a backup failed');
+      throw error;
+    } finally {
+      await this.#lane.close();
+    }
+  }
+
+  /** Copies everything while everything goes on, until little is left for the last pass. */
+  async #passes(): Promise<void> {
+    for (let count = 0; count < BACKUP_PASSES_MAX; count += 1) {
+      const { bytes } = await this.#step({ kind: 'pass', log: this.#options.log.extents });
+      if (count > 0 && bytes <= BACKUP_LAST_PASS_BYTES) return;
+    }
+  }
+
+  async #lastPass(): Promise<{ readonly position: number; readonly heldMs: number }> {
+    const { checkpointer, store } = this.#options;
+    const { committer, files } = store;
+    const began = performance.now();
+    committer.mayMoveFiles = false;
+    try {
+      const { position, log } = await this.#checkpoint();
+      await this.#step({ kind: 'catalog' });
+      checkpointer.goOn();
+      await this.#step({ kind: 'last-pass', log });
+      // What the batch in flight has written may be in the copies already.
+      if (!(await committer.settled())) throw new DrainingError(STOPPING);
+      await this.#step({ kind: 'cut', firstWrites: files.firstWrites.end() });
+      return { position, heldMs: Math.round(performance.now() - began) };
+    } finally {
+      files.firstWrites.end();
+      checkpointer.letGo();
+      committer.mayMoveFiles = true;
+    }
+  }
+
+  /** Waits for what moves files, then runs the checkpoint whose state is copied. */
+  async #checkpoint(): Promise<Moment> {
+    const { checkpointer, log, store } = this.#options;
+    const { committer, repairs, files } = store;
+    if (!(await committer.settled())) throw new DrainingError(STOPPING);
+    await repairs.settled();
+    let moment: Moment = { position: 0, log: [] };
+    const failure = await checkpointer.hold((position) => {
+      moment = { position, log: log.extents };
+      files.firstWrites.begin();
+    });
+    if (failure !== null) throw this.#errorOf(failure);
+    return moment;
+  }
+
+  async #step(task: BackupTask): Promise<Extract<BackupStep, { kind: 'done' }>> {
+    if (this.#meter.isCancelled) throw this.#cancelled();
+    const step = await this.#lane.run(task);
+    switch (step.kind) {
+      case 'done':
+        return step;
+      case 'refused':
+        throw new InvalidArgumentError('folder', `${step.reason}; nothing was copied`);
+      case 'failed':
+        throw this.#errorOf(step.failure);
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #errorOf({ code, path, message }: Failure): Error {
+    if (this.#isStopping() || code === 'CLOSED') return new DrainingError(STOPPING);
+    if (code === CANCELLED) return this.#cancelled();
+    const left = 'what was copied is removed, the journals are as they were';
+    if (NO_ROOM.has(code)) {
+      return new StorageFullError(`no room for the backup: ${path}: ${message}; ${left}`);
+    }
+    const why = CLOSED_TO_US.has(code)
+      ? ', which the user of the daemon must be allowed to use'
+      : '';
+    return new StorageFailedError(
+      `the backup failed at ${path}${why}: ${message}; ${left}`,
+      'not-committed',
+    );
+  }
+
+  #cancelled(): Error {
+    if (this.#isStopping()) return new DrainingError(STOPPING);
+    return new StorageFailedError(
+      'the backup was cancelled; what was copied is removed',
+      'not-committed',
+    );
+  }
+}
+
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const CLOSED_TO_US: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
