@@ -12,6 +12,8 @@ export interface FrameSink {
   send(message: object): void;
   /** Resolves when the client has taken most of what was sent; rejects when it is gone. */
   drained(): Promise<void>;
+  /** Resolves when the client is gone. */
+  readonly left: Promise<void>;
 }
 
 /** Whose call is answered. */
@@ -46,6 +48,11 @@ export class AnswerWriter {
   /** Resolves when the client has taken most of what was sent; rejects when it is gone. */
   async ready(): Promise<void> {
     await this.#sink.drained();
+  }
+
+  /** Resolves when nobody waits for the answer any more. */
+  get left(): Promise<void> {
+    return this.#sink.left;
   }
 
   /** Forgets what was added so far, also at the client: all of it is read anew. */

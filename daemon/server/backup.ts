@@ -16,16 +16,10 @@ export async function sendBackup(
   answer: AnswerWriter,
 ): Promise<void> {
   const backup = context.store.backups.begin(folder);
-  try {
-    for (;;) {
-      const done = await Promise.race([backup.done, sleep(BACKUP_PROGRESS_MS, null)]);
-      if (done !== null) return answer.end({ backup: done });
-      await answer.part({ progress: backup.progress });
-    }
-  } catch (error) {
-    // The client has left, if it is not the backup itself that failed.
-    backup.cancel();
-    await backup.done.catch(() => undefined);
-    throw error;
+  void answer.left.then(() => backup.cancel());
+  for (;;) {
+    const done = await Promise.race([backup.done, sleep(BACKUP_PROGRESS_MS, null)]);
+    if (done !== null) return answer.end({ backup: done });
+    await answer.part({ progress: backup.progress });
   }
 }

@@ -16,6 +16,8 @@ export class ClientGone extends Error {}
 
 /** The outgoing side of a connection. */
 export class Outbox {
+  /** Resolves when the connection has ended. */
+  readonly left: Promise<void>;
   readonly #socket: Socket;
   #parts: Uint8Array[] = [];
   #bytes = 0;
@@ -29,6 +31,7 @@ export class Outbox {
       for (const { resolve } of this.#drains.splice(0)) resolve();
       onRoom();
     });
+    this.left = new Promise((resolve) => socket.once('close', () => resolve()));
     socket.on('close', () => {
       for (const { reject } of this.#drains.splice(0)) reject(new ClientGone());
     });
