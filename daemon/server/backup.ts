@@ -20,6 +20,8 @@ export async function sendBackup(
   for (;;) {
     const done = await Promise.race([backup.done, sleep(BACKUP_PROGRESS_MS, null)]);
     if (done !== null) return answer.end({ backup: done });
-    await answer.part({ progress: backup.progress });
+    const { progress } = backup;
+    // Before there is anything to copy it may still be refused.
+    if (progress.bytesTotal > 0) await answer.part({ progress });
   }
 }

@@ -76,7 +76,7 @@ testWith(
   async (t) => {
     const clone = await makeClone(t);
     const blocks = blocksOf(DOCUMENT).filter(({ language }) => language === 'sh');
-    t.is(blocks.length, 4);
+    t.is(blocks.length, 5);
     const daemon = await startDaemonProcess(t, { dir: join(clone, 'data') });
     for (const { text } of blocks) {
       // What checks or changes files is for when no daemon runs.

@@ -27,12 +27,15 @@ export async function requestBackup(
     { type: 'backup', folder },
     { onProgress, signal: leaving.signal },
   );
-  const done = answer
-    .finally(() => log.close())
-    .then(({ backup }) => {
+  const done = (async () => {
+    try {
+      const { backup } = await answer;
       if (backup === undefined) throw new Error('answered without a backup');
       return backup;
-    });
+    } finally {
+      await log.close();
+    }
+  })();
   done.catch(() => undefined);
   return { done, leave: () => leaving.abort() };
 }

@@ -4,7 +4,12 @@ import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { EventLog } from '../../../client/index.js';
 import { requestBackup, restored } from '../../support/backup.js';
-import { type DaemonProcess, makeFolder, startDaemonProcess } from '../../support/daemon.js';
+import {
+  type DaemonOptions,
+  type DaemonProcess,
+  makeFolder,
+  startDaemonProcess,
+} from '../../support/daemon.js';
 import { FaultShim } from '../../support/fault-shim/fault-shim.js';
 import type { Effect, Rule } from '../../support/fault-shim/rules.js';
 import { client, eventually, refusal, testWith } from '../../support/faults.js';
@@ -17,10 +22,10 @@ interface Scene {
   readonly folder: string;
 }
 
-async function scene(t: ExecutionContext): Promise<Scene> {
+async function scene(t: ExecutionContext, options: DaemonOptions = {}): Promise<Scene> {
   const shim = await FaultShim.make(await makeFolder(t));
   t.teardown(() => shim.close());
-  const daemon = await startDaemonProcess(t, { env: shim.env });
+  const daemon = await startDaemonProcess(t, { ...options, env: shim.env });
   const log = await client(t, daemon.dir);
   await log.turns.append('s', { event: 'token', content: 'first' });
   await log.turns.append('other', { event: 'token', content: 'other' });
@@ -104,6 +109,36 @@ testWith(
   },
 );
 
+testWith(['fault shim'], 'a deletion that is being committed comes before it', async (t) => {
+  const { log, shim, daemon, folder } = await scene(t);
+  const onLog: Rule = { calls: ['fdatasync'], paths: ['*.log'], effect: { kind: 'hold' } };
+  const [hold, pass] = [onCatalog({ kind: 'hold' }), onCatalog({ kind: 'count' })];
+  shim.set([onLog]);
+  const deleted = log.turns.delete('s');
+  await eventually(
+    () => shim.hits()[0],
+    (hits) => hits === 1,
+  );
+  let heard = 0;
+  const { done } = await requestBackup(daemon.dir, folder, ({ files }) => {
+    if (files > 0) heard += 1;
+  });
+  // By then it would have begun with its last pass.
+  await eventually(
+    () => heard,
+    (count) => count > 4,
+  );
+  shim.set([hold]);
+  t.is(await deleted, 1);
+  await eventually(
+    () => shim.hits()[0],
+    (hits) => hits === 1,
+  );
+  shim.set([pass]);
+  await done;
+  t.deepEqual([...(await restored(t, folder)).keys()], ['turns/other']);
+});
+
 testWith(
   ['fault shim'],
   'its client leaves: nothing is left of it, and another can be made',
@@ -158,6 +193,42 @@ testWith(['fault shim'], 'the daemon stops: the backup is refused and removed', 
   t.deepEqual([code, outcome], ['DRAINING', 'not-committed']);
   t.is(await daemon.ended, 0);
   assertNothingLeft(t, folder);
+});
+
+testWith(['fault shim', 'prlimit'], 'checkpoints go on beside it, the log is kept', async (t) => {
+  const here = await scene(t, {
+    // With so few descriptors every few files make a checkpoint, for which appends wait.
+    through: ['prlimit', '--nofile=256:256', '--'],
+    args: ['--segment-bytes', '256k', '--log-retention-bytes', '256k'],
+  });
+  const { log, shim, daemon, folder } = here;
+  const { done } = await heldBackup(here);
+  await log.turns.append('late', { event: 'token', content: 'late' });
+  const paths = ['*.partial/_turn_journal/late.jsonl'];
+  const rule: Rule = { calls: ['create'], paths, effect: { kind: 'hold' } };
+  shim.set([rule]);
+  await eventually(
+    () => shim.hits()[0],
+    (hits) => hits === 1,
+  );
+  const { checkpoints: before } = await log.stats();
+  const content = 'x'.repeat(20_000);
+  const ids = Array.from({ length: 100 }, (_, at) => `many${at}`);
+  await Promise.all(ids.map((id) => log.turns.append(id, { event: 'token', content })));
+  const { checkpoints: after } = await log.stats();
+  t.true(Number(after) > Number(before) + 1);
+  const segments = readdirSync(join(daemon.dir, '.eventlogd', 'commitlog')).sort();
+  t.is(segments[0], '0000000000000001.log');
+  t.true(segments.length > 8);
+  shim.clear();
+  t.is((await done).position, 2);
+  t.deepEqual([...(await restored(t, folder)).keys()], ['turns/other', 'turns/s']);
+  // Then the next checkpoint lets old segments go.
+  t.is(await log.turns.delete('s'), 1);
+  await eventually(
+    () => existsSync(join(daemon.dir, '.eventlogd', 'commitlog', '0000000000000001.log')),
+    (isThere) => !isThere,
+  );
 });
 
 const FAULTS: readonly (readonly [string, Rule, string])[] = [
