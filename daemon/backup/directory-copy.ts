@@ -36,12 +36,15 @@ export interface LogExtent {
   readonly bytes: number;
 }
 
-/** A file of the directory and where its copy lies. */
-interface Pair {
+/** A file of the directory; only so many of its first bytes are copied. */
+interface Original {
   readonly from: string;
-  readonly to: string;
-  readonly bytes: number;
-  readonly bytesMax: number;
+  readonly bytesMax?: number;
+}
+
+/** A file of the copy, and the pass that last found its original. */
+interface Held extends Copied {
+  readonly inPass: number;
 }
 
 /**
@@ -53,7 +56,8 @@ export class DirectoryCopy {
   readonly #copy: Layout;
   readonly #meter: Meter;
   /** What there is of each file, by the path of its copy. */
-  readonly #files: Map<string, Copied> = new Map();
+  readonly #files: Map<string, Held> = new Map();
+  #passes = 0;
   readonly #folders: Set<string> = new Set();
   /** Folders that a file was taken out of. */
   readonly #left: Set<string> = new Set();
@@ -74,11 +78,18 @@ export class DirectoryCopy {
    */
   pass(log: readonly LogExtent[], sync: boolean): number {
     const before = this.#meter.progress.bytes;
-    const pairs = [...this.#journals(), ...this.#control(log)];
-    for (const { to, bytes } of pairs) if (!this.#files.has(to)) this.#meter.expect(bytes);
-    const there = new Set<string>();
-    for (const pair of pairs) if (this.#bring(pair, sync)) there.add(pair.to);
-    for (const to of this.#files.keys()) if (!there.has(to) && !this.#isCatalog(to)) this.#drop(to);
+    const listing = listJournals(this.#layout);
+    if (this.#passes === 0) {
+      this.#meter.expect(log.reduce((sum, { bytes }) => sum + bytes, listing.bytes));
+    }
+    this.#passes += 1;
+    for (const { folder, files } of listing.streams) {
+      for (const { name } of files) this.#bring({ from: join(folder, name) }, sync);
+    }
+    for (const file of this.#control(log)) this.#bring(file, sync);
+    for (const [to, { inPass }] of this.#files) {
+      if (inPass < this.#passes && !this.#isCatalog(to)) this.#drop(to);
+    }
     return this.#meter.progress.bytes - before;
   }
 
@@ -98,8 +109,7 @@ export class DirectoryCopy {
     const from = catalogPath(this.#layout, number);
     const bytes = during('read', from, () => statSync(from).size);
     this.#meter.expect(bytes);
-    const pair = { from, to: catalogPath(this.#copy, number), bytes, bytesMax: bytes };
-    if (this.#bring(pair, false)) return;
+    if (this.#bring({ from, bytesMax: bytes }, false)) return;
     const message = 'the catalog is gone';
     throw new FailureError({ phase: 'read', code: 'ENOENT', path: from, message });
   }
@@ -150,34 +160,24 @@ export class DirectoryCopy {
     for (const folder of innermostFirst) syncFolder(folder);
   }
 
-  #journals(): Pair[] {
-    return listJournals(this.#layout).streams.flatMap(({ folder, files }) =>
-      files.map(({ name, size }) => {
-        const from = join(folder, name);
-        return { from, to: this.#placeOf(from), bytes: size, bytesMax: Number.POSITIVE_INFINITY };
-      }),
-    );
-  }
-
   /** What lies under the daemon's own folder, without what is a running daemon's alone. */
-  #control(log: readonly LogExtent[]): Pair[] {
+  #control(log: readonly LogExtent[]): Original[] {
     const { format, quarantine } = this.#layout;
     const whole = [format, ...namesIn(quarantine), ...namesIn(repairFolder(this.#layout).folder)];
-    return [
-      ...whole.map((path) => ({ path, bytes: 0, bytesMax: Number.POSITIVE_INFINITY })),
-      ...log.map(({ path, bytes }) => ({ path, bytes, bytesMax: bytes })),
-    ].map(({ path, ...sizes }) => ({ from: path, to: this.#placeOf(path), ...sizes }));
+    const segments = log.map(({ path, bytes }) => ({ from: path, bytesMax: bytes }));
+    return [...whole.map((from) => ({ from })), ...segments];
   }
 
   /** Whether the copy has the file; the directory may have lost it meanwhile. */
-  #bring({ from, to, bytesMax }: Pair, sync: boolean): boolean {
+  #bring({ from, bytesMax = Number.POSITIVE_INFINITY }: Original, sync: boolean): boolean {
     this.#meter.check();
     this.#makeFolders(dirname(from));
+    const to = this.#placeOf(from);
     const known = this.#files.get(to);
     const copied = copyFile({ from, to, bytesMax, known, sync }, this.#meter);
     if (copied === null) return false;
     if (known === undefined) this.#meter.counted(1);
-    this.#files.set(to, copied);
+    this.#files.set(to, { ...copied, inPass: this.#passes });
     return true;
   }
 
