@@ -157,20 +157,21 @@ class BackupRun {
     const { checkpointer, store } = this.#options;
     const { committer, files } = store;
     const began = performance.now();
-    committer.mayMoveFiles = false;
+    files.areHeld = true;
     try {
       const { position, log } = await this.#checkpoint();
       await this.#step({ kind: 'catalog' });
       checkpointer.goOn();
       await this.#step({ kind: 'last-pass', log });
       // What the batch in flight has written may be in the copies already.
-      if (!(await committer.settled())) throw new DrainingError(STOPPING);
+      await committer.settled();
       await this.#step({ kind: 'cut', firstWrites: files.firstWrites.end() });
       return { position, heldMs: Math.round(performance.now() - began) };
     } finally {
       files.firstWrites.end();
       checkpointer.letGo();
-      committer.mayMoveFiles = true;
+      files.areHeld = false;
+      committer.kick();
     }
   }
 
@@ -178,7 +179,7 @@ class BackupRun {
   async #checkpoint(): Promise<Moment> {
     const { checkpointer, log, store } = this.#options;
     const { committer, repairs, files } = store;
-    if (!(await committer.settled())) throw new DrainingError(STOPPING);
+    await committer.settled();
     await repairs.settled();
     let moment: Moment = { position: 0, log: [] };
     const failure = await checkpointer.hold((position) => {

@@ -8,6 +8,7 @@ import type { Journal } from '../../shared/events.js';
 import { FRAME_HEADER_BYTES } from '../storage/frame-format.js';
 import type { LogPayload } from '../storage/log-records.js';
 import type { FileTable } from '../streams/file-table.js';
+import type { FirstWrites } from '../streams/first-writes.js';
 import type { JournalFile, OwnLine } from '../streams/journal-file.js';
 import { addToRanges } from '../streams/numbering.js';
 import type { Stream } from '../streams/stream.js';
@@ -72,9 +73,11 @@ export function lineTask(lines: readonly FileLines[]): Float64Array {
 export function writtenOf(
   lines: readonly FileLines[],
   result: Extract<CommitResult, { kind: 'commit' }>,
+  firstWrites: FirstWrites,
 ): readonly FileWritten[] {
   return unpackWritten(result).map((one, at) => {
     const { path } = (lines[at] as FileLines).file;
+    firstWrites.note(path, one);
     return one.ok ? one : { ...one, failure: { ...one.failure, path } };
   });
 }

@@ -15,7 +15,7 @@ import type { FileTable } from '../streams/file-table.js';
 import type { JournalFile } from '../streams/journal-file.js';
 import type { Stream } from '../streams/stream.js';
 import type { Hub } from '../subscriptions/hub.js';
-import type { CommitResult, CommitTask, FileWritten } from '../workers/commit-task.js';
+import type { CommitResult, CommitTask } from '../workers/commit-task.js';
 import { type Failure, isNoRoom } from '../workers/failure.js';
 import { type Applied, applyBatch, linesByFile, lineTask, writtenOf } from './apply-batch.js';
 import { CommitCounts } from './commit-counts.js';
@@ -170,17 +170,9 @@ export class Committer {
     return this.#state !== 'failed';
   }
 
-  /** Waits until the batch in flight is carried out and answered; false if it never will be. */
-  async settled(): Promise<boolean> {
-    if (this.#state === 'committing')
-      await new Promise<void>((resolve) => this.#settled.push(resolve));
-    return this.#state !== 'failed';
-  }
-
-  /** Lets deletions and repairs wait in the queue, or go on. */
-  set mayMoveFiles(may: boolean) {
-    this.#sealer.mayMoveFiles = may;
-    if (may) this.kick();
+  /** Waits until the batch in flight is carried out and answered, or never will be. */
+  async settled(): Promise<void> {
+    if (this.#isWorking()) await new Promise<void>((resolve) => this.#settled.push(resolve));
   }
 
   /** Resolves when nothing is in flight and nothing that is ready waits. */
@@ -270,9 +262,7 @@ export class Committer {
     log.advance(length, lastPosition);
     this.#lastPosition = lastPosition;
     this.#nextPosition = payload.nextPosition;
-    const written = writtenOf(lines, result);
-    for (const [at, { file }] of lines.entries())
-      files.firstWrites.note(file.path, written[at] as FileWritten);
+    const written = writtenOf(lines, result, files.firstWrites);
     const lost = written.find((file) => !file.ok && !isNoRoom(file.failure));
     if (lost !== undefined && !lost.ok) return this.#fail(lost.failure, sealed);
     this.#apply(batch, applyBatch(batch, lines, written));

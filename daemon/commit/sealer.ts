@@ -51,8 +51,6 @@ export interface SealerOptions {
 /** Seals batches. */
 export class Sealer {
   readonly #options: SealerOptions;
-  /** Whether files may be moved and replaced: while a backup copies them, what would waits. */
-  mayMoveFiles = true;
 
   constructor(options: SealerOptions) {
     this.#options = options;
@@ -111,8 +109,8 @@ export class Sealer {
 
   /** Whether an operation can be sealed now; if not, what it waits for has been set going. */
   #isReady(operation: Operation, batch: Batch): boolean {
-    const { kind } = operation;
-    if (!this.mayMoveFiles && (kind === 'delete' || kind === 'repair')) return false;
+    const movesFiles = operation.kind === 'delete' || operation.kind === 'repair';
+    if (movesFiles && this.#options.files.areHeld) return false;
     if (operation.kind === 'adopt') return true;
     if (operation.kind === 'adoptLines') return this.#areTailsOpen(operation);
     let isReady = true;

@@ -30,6 +30,8 @@ const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = 
 /** The descriptors of all journal files. */
 export class FileTable {
   readonly firstWrites: FirstWrites = new FirstWrites();
+  /** Whether they are copied for a backup: what would move or replace any of them waits. */
+  areHeld = false;
   readonly #modes: Modes;
   readonly #idle: LRUCache<JournalFile, true>;
   readonly #dirty: Set<JournalFile> = new Set();
