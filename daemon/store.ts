@@ -130,6 +130,11 @@ export class Store {
     this.backups = new Backups({ layout, logger, ...parts });
   }
 
+  /** The room of the directory's file system, as it was measured last. */
+  get room(): MeasuredRoom {
+    return this.#room.room;
+  }
+
   get scanLane(): Lane<ScanTask, ScanResult> {
     return this.#lanes.scan;
   }
@@ -208,7 +213,7 @@ export class Store {
       queued: committer.queued,
       writingMs: committer.writingMs,
       logBytes: this.#log.bytesOnDisk,
-      room: this.#room.room,
+      room: this.room,
       epoch: this.#options.recovered.epoch,
       position: committer.frontier,
     };

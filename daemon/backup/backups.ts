@@ -17,12 +17,13 @@ import {
   StorageFailedError,
   StorageFullError,
 } from '../../shared/errors.js';
-import { BACKUP_LAST_PASS_BYTES, BACKUP_PASSES_MAX } from '../../shared/limits.js';
+import { BACKUP_LAST_PASS_BYTES, BACKUP_PASSES_MAX, roomLimits } from '../../shared/limits.js';
 import type { WireBackup, WireBackupProgress } from '../../shared/protocol.js';
 import type { Checkpointer } from '../commit/checkpointer.js';
 import type { Committer } from '../commit/committer.js';
 import { Lane } from '../commit/lanes.js';
 import type { LogTail } from '../commit/log-tail.js';
+import type { MeasuredRoom } from '../commit/room-watch.js';
 import type { Layout } from '../storage/layout.js';
 import type { FileTable } from '../streams/file-table.js';
 import type { StreamRepairs } from '../streams/stream-repairs.js';
@@ -40,6 +41,7 @@ export interface BackupsOptions {
     readonly files: FileTable;
     readonly committer: Committer;
     readonly repairs: StreamRepairs;
+    readonly room: MeasuredRoom;
   };
 }
 
@@ -117,7 +119,8 @@ class BackupRun {
   }
 
   async make(folder: string): Promise<WireBackup> {
-    const { layout, logger } = this.#options;
+    const { layout, logger, store } = this.#options;
+    const { room } = store;
     const began = performance.now();
     try {
       const begun = await this.#step({
@@ -125,6 +128,7 @@ class BackupRun {
         layout,
         folder,
         meter: this.#meter.memory,
+        keptBytes: roomLimits(room.size, room.reserve).lowBelowBytes,
       });
       await this.#passes();
       const { position, heldMs } = await this.#lastPass();

@@ -9,6 +9,7 @@ import { BACKUP_CHUNK_BYTES } from '../../shared/limits.js';
 import { closeFile, openFile, syncFile, writeFully } from '../storage/disk.js';
 import { readRange } from '../storage/file-scan.js';
 import { asResult, during, FailureError } from '../workers/failure.js';
+import type { CopyRoom } from './copy-room.js';
 import type { Meter } from './meter.js';
 
 /** How much of a copy's end must still be in the original for the rest to be added to it. */
@@ -24,6 +25,12 @@ export interface Copied {
   readonly size: number;
   /** Whether the copy is durable. */
   readonly isSynced: boolean;
+}
+
+/** What is told of each piece that is copied, and may stop it. */
+export interface Pace {
+  readonly meter: Meter;
+  readonly room: CopyRoom;
 }
 
 /** What is to be copied, and how. */
@@ -42,7 +49,7 @@ export interface FileCopy {
  *
  * @returns what the copy is of now, or null where there is no such file
  */
-export function copyFile(copy: FileCopy, meter: Meter): Copied | null {
+export function copyFile(copy: FileCopy, pace: Pace): Copied | null {
   const { from, known, bytesMax } = copy;
   const seen = during('read', from, () => lstatSync(from, { throwIfNoEntry: false }));
   if (seen?.isFile() !== true) return null;
@@ -53,7 +60,7 @@ export function copyFile(copy: FileCopy, meter: Meter): Copied | null {
     throw new FailureError(opened.failure);
   }
   try {
-    return copyOpen(opened.value, copy, meter);
+    return copyOpen(opened.value, copy, pace);
   } finally {
     closeFile(opened.value);
   }
@@ -66,7 +73,7 @@ function isSame({ dev, ino, ctimeMs, size }: Stats, known: Copied, bytesMax: num
   return ctimeMs === known.ctimeMs && size === known.size;
 }
 
-function copyOpen(fd: number, copy: FileCopy, meter: Meter): Copied {
+function copyOpen(fd: number, copy: FileCopy, pace: Pace): Copied {
   const { from, to, known, bytesMax, sync } = copy;
   const stat = during('read', from, () => fstatSync(fd));
   const size = Math.min(stat.size, bytesMax);
@@ -75,9 +82,9 @@ function copyOpen(fd: number, copy: FileCopy, meter: Meter): Copied {
     during('write', to, () => fchmodSync(out, stat.mode & 0o777));
     const begin =
       known !== undefined && hasOnlyGrown({ fd, from, out, stat, known }) ? known.size : 0;
-    if (known !== undefined) meter.expect(size - begin);
+    if (known !== undefined) pace.meter.expect(size - begin);
     during('write', to, () => ftruncateSync(out, begin));
-    const end = copyBytes({ fd, from, out, to, begin, size }, meter);
+    const end = copyBytes({ fd, from, out, to, begin, size }, pace);
     if (sync) syncFile(out, to);
     return { dev: stat.dev, ino: stat.ino, ctimeMs: stat.ctimeMs, size: end, isSynced: sync };
   } finally {
@@ -116,19 +123,20 @@ function copyBytes(
     readonly begin: number;
     readonly size: number;
   },
-  meter: Meter,
+  pace: Pace,
 ): number {
   const { fd, from, out, to, begin, size } = range;
   const chunk = Buffer.allocUnsafe(Math.min(BACKUP_CHUNK_BYTES, Math.max(0, size - begin)));
   let at = begin;
   while (at < size) {
-    meter.check();
     const wanted = Math.min(chunk.length, size - at);
+    pace.meter.check();
+    pace.room.require(wanted);
     const read = during('read', from, () => readSync(fd, chunk, 0, wanted, at));
     if (read === 0) break;
     writeFully(out, chunk.subarray(0, read), at, to);
     at += read;
-    meter.copied(read);
+    pace.meter.copied(read);
   }
   return at;
 }

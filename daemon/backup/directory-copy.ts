@@ -28,6 +28,7 @@ import {
 import { listJournals } from '../verify/journal-listing.js';
 import { during, FailureError } from '../workers/failure.js';
 import { type Copied, copyFile } from './copy-file.js';
+import { CopyRoom } from './copy-room.js';
 import type { Meter } from './meter.js';
 
 /** A segment of the commit log, and how far it holds frames. */
@@ -55,6 +56,7 @@ export class DirectoryCopy {
   readonly #layout: Layout;
   readonly #copy: Layout;
   readonly #meter: Meter;
+  readonly #room: CopyRoom;
   /** What there is of each file, by the path of its copy. */
   readonly #files: Map<string, Held> = new Map();
   #passes = 0;
@@ -62,10 +64,12 @@ export class DirectoryCopy {
   /** Folders that a file was taken out of. */
   readonly #left: Set<string> = new Set();
 
-  constructor(layout: Layout, partial: string, meter: Meter) {
+  /** @param keptBytes the room that is left where the directory is on the same file system */
+  constructor(layout: Layout, partial: string, meter: Meter, keptBytes: number) {
     this.#layout = layout;
     this.#copy = layoutOf(partial);
     this.#meter = meter;
+    this.#room = new CopyRoom(partial, layout.dir, keptBytes);
     this.#folders.add(partial).add(this.#copy.control);
   }
 
@@ -80,7 +84,9 @@ export class DirectoryCopy {
     const before = this.#meter.progress.bytes;
     const listing = listJournals(this.#layout);
     if (this.#passes === 0) {
-      this.#meter.expect(log.reduce((sum, { bytes }) => sum + bytes, listing.bytes));
+      const expected = log.reduce((sum, { bytes }) => sum + bytes, listing.bytes);
+      this.#room.require(expected);
+      this.#meter.expect(expected);
     }
     this.#passes += 1;
     for (const { folder, files } of listing.streams) {
@@ -174,7 +180,8 @@ export class DirectoryCopy {
     this.#makeFolders(dirname(from));
     const to = this.#placeOf(from);
     const known = this.#files.get(to);
-    const copied = copyFile({ from, to, bytesMax, known, sync }, this.#meter);
+    const pace = { meter: this.#meter, room: this.#room };
+    const copied = copyFile({ from, to, bytesMax, known, sync }, pace);
     if (copied === null) return false;
     if (known === undefined) this.#meter.counted(1);
     this.#files.set(to, { ...copied, inPass: this.#passes });

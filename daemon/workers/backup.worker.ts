@@ -22,6 +22,8 @@ export type BackupTask =
       readonly layout: Layout;
       readonly folder: string;
       readonly meter: SharedArrayBuffer;
+      /** The room that is left to the directory on its file system. */
+      readonly keptBytes: number;
     }
   /** A pass while everything goes on. */
   | { readonly kind: 'pass'; readonly log: readonly LogExtent[] }
@@ -62,9 +64,16 @@ export default function run(task: BackupTask): BackupStep {
 function step(task: BackupTask): number {
   if (task.kind === 'begin') {
     const meter = new Meter(task.meter);
-    const target = beginTarget(task.layout, task.folder);
-    underway = { target, copy: new DirectoryCopy(task.layout, target.partial, meter), meter };
-    return 0;
+    const { layout, keptBytes } = task;
+    const target = beginTarget(layout, task.folder);
+    try {
+      const copy = new DirectoryCopy(layout, target.partial, meter, keptBytes);
+      underway = { target, copy, meter };
+      return 0;
+    } catch (error) {
+      abandonTarget(target);
+      throw error;
+    }
   }
   if (underway === null) return 0;
   const { target, copy, meter } = underway;

@@ -1,11 +1,28 @@
 /** Places that a backup cannot have: each is refused before anything is written. */
-import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import type { EventLog } from '../../../client/index.js';
 import { requestBackup, restored } from '../../support/backup.js';
 import { makeFolder, startDaemonProcess } from '../../support/daemon.js';
 import { FaultShim } from '../../support/fault-shim/fault-shim.js';
-import { client, eventually, mountSmall, refusal, testWith, treeOf } from '../../support/faults.js';
+import {
+  client,
+  eventually,
+  mountSmall,
+  refusal,
+  smallDisk,
+  testWith,
+  treeOf,
+} from '../../support/faults.js';
 
 interface Place {
   /** Prepares it; the folder that is asked for. */
@@ -78,17 +95,24 @@ async function begun(t: ExecutionContext) {
   return { daemon, log, room: await makeFolder(t) };
 }
 
+/** The room that the daemon says there is. */
+async function roomOf(log: EventLog): Promise<{ readonly freeBytes: number }> {
+  return (await log.stats())['disk'] as { readonly freeBytes: number };
+}
+
 for (const [title, { folder, says }] of Object.entries(PLACES)) {
   test(`${title} is refused`, async (t) => {
     const { daemon, room } = await begun(t);
     const wanted = folder({ dir: daemon.dir, room });
-    const before = [treeOf(room), treeOf(daemon.dir)];
+    const trees = (): string[] =>
+      [room, daemon.dir].flatMap(treeOf).filter((path) => !path.includes('/spare'));
+    const before = trees();
     const { code, outcome, message } = await refusal(
       (await requestBackup(daemon.dir, wanted)).done,
     );
     t.deepEqual([code, outcome], ['INVALID_ARGUMENT', 'not-committed']);
     t.regex(message, says);
-    t.deepEqual([treeOf(room), treeOf(daemon.dir)], before);
+    t.deepEqual(trees(), before);
   });
 }
 
@@ -117,6 +141,26 @@ testWith(
     t.is((await log.stats()).health, 'ok');
   },
 );
+
+testWith(['root', 'mount'], 'on the disk of the journals it leaves room for appends', async (t) => {
+  const disk = await smallDisk(t, 32 * 1024 * 1024);
+  const args = ['--segment-bytes', '4m', '--disk-reserve-bytes', '1m'];
+  const daemon = await startDaemonProcess(t, { dir: join(disk, 'd'), args });
+  const log = await client(t, daemon.dir);
+  const content = 'x'.repeat(1024 * 1024);
+  for (let count = 0; count < 6; count += 1) await log.turns.append('s', { event: 'e', content });
+  // There would be room, but not beside the appends.
+  const left = Math.floor((await roomOf(log)).freeBytes / 4096) - 15 * 256;
+  writeFileSync(join(disk, 'filler'), Buffer.alloc(left * 4096));
+  const { code, message } = await refusal((await requestBackup(daemon.dir, join(disk, 'b'))).done);
+  t.is(code, 'STORAGE_FULL');
+  t.regex(message, /bytes more are needed, \d+ are free, of which 4194304 are kept for appends/);
+  t.deepEqual(readdirSync(disk).sort(), ['d', 'filler']);
+  t.notRegex(daemon.output(), /"msg":"health: /);
+  rmSync(join(disk, 'filler'));
+  await (await requestBackup(daemon.dir, join(disk, 'b'))).done;
+  t.is((await restored(t, join(disk, 'b'))).get('turns/s')?.length, 6);
+});
 
 test('an empty folder is taken; modes are kept', async (t) => {
   const { daemon, room } = await begun(t);
