@@ -231,6 +231,28 @@ testWith(['fault shim', 'prlimit'], 'checkpoints go on beside it, the log is kep
   );
 });
 
+for (const [when, left] of [
+  ['before', 'b.partial'],
+  ['after', 'b'],
+] as const) {
+  testWith(['fault shim'], `killed ${when} it gets its name: what has it is whole`, async (t) => {
+    const { shim, daemon, folder } = await scene(t);
+    shim.set([{ calls: ['rename'], paths: ['*.partial'], effect: { kind: 'kill', when } }]);
+    const { done } = await requestBackup(daemon.dir, folder);
+    t.is((await refusal(done)).code, 'DISCONNECTED');
+    await daemon.ended;
+    t.deepEqual(readdirSync(dirname(folder)), [left]);
+    shim.clear();
+    if (when === 'before') {
+      const again = await startDaemonProcess(t, { dir: daemon.dir });
+      await (await requestBackup(daemon.dir, folder)).done;
+      t.is(await again.stop(), 0);
+    }
+    t.deepEqual([...(await restored(t, folder)).keys()], ['turns/other', 'turns/s']);
+    t.false(existsSync(join(folder, '.eventlogd', 'backup.tmp')));
+  });
+}
+
 const FAULTS: readonly (readonly [string, Rule, string])[] = [
   [
     'no room for a file',
