@@ -182,7 +182,10 @@ export class DirectoryCopy {
     const known = this.#files.get(to);
     const pace = { meter: this.#meter, room: this.#room };
     const copied = copyFile({ from, to, bytesMax, known, sync }, pace);
-    if (copied === null) return false;
+    if (copied === null) {
+      this.#left.add(dirname(to));
+      return false;
+    }
     if (known === undefined) this.#meter.counted(1);
     this.#files.set(to, { ...copied, inPass: this.#passes });
     return true;
