@@ -155,10 +155,8 @@ export class Connection {
       return Promise.reject(new ClientClosedError(why, 'not-committed'));
     }
     const { timeoutMs = this.#settings.timeoutMs } = options;
-    const answer = this.#table.submit(request, {
-      ...options,
-      timeoutMs: isOfConnection(request.type) ? undefined : timeoutMs,
-    });
+    const terms = { ...options, timeoutMs: isOfConnection(request.type) ? undefined : timeoutMs };
+    const answer = this.#table.submit(request, terms);
     this.#flusher.request();
     return answer;
   }
