@@ -15,6 +15,7 @@ import {
 } from '../backup/target.js';
 import type { Layout } from '../storage/layout.js';
 import { asResult, type Failure } from './failure.js';
+import { serveTasks, type TaskLine } from './serve-tasks.js';
 
 export type BackupTask =
   | {
@@ -49,7 +50,9 @@ interface Underway {
 /** Set by the first step; the thread is that of one backup. */
 let underway: Underway | null = null;
 
-export default function run(task: BackupTask): BackupStep {
+export default (line: TaskLine): void => serveTasks(line, run);
+
+function run(task: BackupTask): BackupStep {
   try {
     const result = asResult(() => step(task));
     if (!result.ok) return { kind: 'failed', failure: result.failure };
