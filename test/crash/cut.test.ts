@@ -15,7 +15,7 @@ import {
   FILE_HEADER_BYTES,
   frameAt,
 } from '../../daemon/storage/frame-format.js';
-import { layoutOf } from '../../daemon/storage/layout.js';
+import { layoutOf, segmentNumber } from '../../daemon/storage/layout.js';
 import { startDaemonProcess, startDaemonToBeKilled } from '../support/daemon.js';
 import { copyDirectory, readJournals } from '../support/journal-files.js';
 import { seededRandom } from '../support/random.js';
@@ -93,8 +93,10 @@ async function killed(t: ExecutionContext, scene: string): Promise<Killed> {
   }
   await log.close();
   await second.kill('SIGKILL');
-  await rm(join(dir, '.eventlogd', 'commitlog', 'spare'), { force: true });
   const folder = join('.eventlogd', 'commitlog');
+  // Beside segments there is the spare one, which the kill may have met half made.
+  const names = readdirSync(join(dir, folder)).filter((name) => segmentNumber(name) === null);
+  for (const name of names) await rm(join(dir, folder, name));
   const segment = join(folder, readdirSync(join(dir, folder)).sort().at(-1) ?? '');
   const bytes = readFileSync(join(dir, segment));
   const ends = [FILE_HEADER_BYTES];
