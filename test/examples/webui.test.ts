@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { TurnEvent } from '../../client/index.js';
 import { startDaemonProcess } from '../support/daemon.js';
-import { client, eventually } from '../support/faults.js';
+import { eventually } from '../support/faults.js';
 import { served } from '../support/served.js';
 import { askRaw, Browser } from '../support/sse.js';
 import {
@@ -282,7 +282,7 @@ test.serial('files are sent once, and say that they stand alone', async (t) => {
 
 test.serial('npm run demo: all of it comes, comes back, and goes with Ctrl-C', async (t) => {
   t.timeout(100_000);
-  const { daemon, dir } = await served(t);
+  const { daemon, dir, log } = await served(t);
   await daemon.stop();
   const child = spawn(process.execPath, [join(WEBUI, 'demo.js')], {
     env: webuiEnv({ dir }),
@@ -313,7 +313,6 @@ test.serial('npm run demo: all of it comes, comes back, and goes with Ctrl-C', a
     () => [...output.matchAll(/ended \(SIGKILL\); it is pid (\d+) now/g)],
     ({ length }) => length === 2,
   );
-  const log = await client(t, dir);
   await eventually(
     async () => (await log.stats()).connections,
     (count) => count === 4,
