@@ -167,8 +167,12 @@ export const CLIENT_RESULTS_AGE_MS: number = 15 * 60 * 1000;
 export const BACKUP_CHUNK_BYTES: number = 1 * MIB;
 /** A backup copies what has changed again until a pass finds no more than this, in bytes … */
 export const BACKUP_LAST_PASS_BYTES: number = 64 * MIB;
-/** … but at most so many times before deletions are let wait for the last one. */
-export const BACKUP_PASSES_MAX = 4;
+/** … but fails after so many passes: the journals grow faster than they are copied. */
+export const BACKUP_PASSES_MAX = 8;
+/** How long deletions and repairs wait for the last pass at most, in milliseconds. */
+export const BACKUP_HOLD_MS_MAX = 30_000;
+/** How long a stop waits for a backup whose disk hangs, in milliseconds. */
+export const BACKUP_CLOSE_MS_MAX = 5_000;
 /** How often a client is told how far its backup has come, in milliseconds. */
 export const BACKUP_PROGRESS_MS = 250;
 /** Longest path that a backup can be asked for, in characters. */

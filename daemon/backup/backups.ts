@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import {
   DrainingError,
@@ -17,7 +18,13 @@ import {
   StorageFailedError,
   StorageFullError,
 } from '../../shared/errors.js';
-import { BACKUP_LAST_PASS_BYTES, BACKUP_PASSES_MAX, roomLimits } from '../../shared/limits.js';
+import {
+  BACKUP_CLOSE_MS_MAX,
+  BACKUP_HOLD_MS_MAX,
+  BACKUP_LAST_PASS_BYTES,
+  BACKUP_PASSES_MAX,
+  roomLimits,
+} from '../../shared/limits.js';
 import type { WireBackup, WireBackupProgress } from '../../shared/protocol.js';
 import type { Checkpointer } from '../commit/checkpointer.js';
 import type { Committer } from '../commit/committer.js';
@@ -54,12 +61,13 @@ export interface Backup {
   cancel(): void;
 }
 
-const STOPPING = 'the daemon is stopping; what was copied is removed, make the backup again';
+const STOPPING =
+  'the daemon is stopping; what was copied stays as a .partial folder until the next backup there';
 
 /** The backups of a directory, one at a time. */
 export class Backups {
   readonly #options: BackupsOptions;
-  #underWay: Backup | null = null;
+  #underWay: (Backup & { readonly over: Promise<void> }) | null = null;
   #isClosed = false;
 
   constructor(options: BackupsOptions) {
@@ -79,10 +87,16 @@ export class Backups {
     }
     const meter = new Meter();
     const run = new BackupRun(this.#options, meter, () => this.#isClosed);
-    const backup = {
-      done: run.make(folder).finally(() => {
+    const done = run.make(folder);
+    const over = done
+      .catch(() => undefined)
+      .then(() => run.cleared)
+      .finally(() => {
         this.#underWay = null;
-      }),
+      });
+    const backup = {
+      done,
+      over,
       get progress() {
         return meter.progress;
       },
@@ -92,11 +106,17 @@ export class Backups {
     return backup;
   }
 
-  /** Begins none any more and cancels the one under way; resolves when nothing is left of it. */
+  /** Begins none any more and cancels the one under way; waits for it, unless its disk hangs. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#underWay?.cancel();
-    await this.#underWay?.done.catch(() => undefined);
+    if (this.#underWay === null) return;
+    this.#underWay.cancel();
+    const hung = new AbortController();
+    await Promise.race([
+      this.#underWay.over,
+      sleep(BACKUP_CLOSE_MS_MAX, undefined, { signal: hung.signal }).catch(() => undefined),
+    ]);
+    hung.abort();
   }
 }
 
@@ -106,11 +126,27 @@ interface Moment {
   readonly log: readonly LogExtent[];
 }
 
+/** What a copy was brought up to, and how long that kept others waiting. */
+interface Held {
+  readonly position: number;
+  readonly heldMs: number;
+}
+
+/** The disk of the copy hangs. */
+class HoldTooLongError extends StorageFailedError {
+  constructor() {
+    const why = `the last pass took longer than ${BACKUP_HOLD_MS_MAX} ms, and deletions wait for it`;
+    super(`the backup failed: ${why}; try a faster disk, or a quieter hour`, 'not-committed');
+  }
+}
+
 class BackupRun {
   readonly #options: BackupsOptions;
   readonly #meter: Meter;
   readonly #isStopping: () => boolean;
   readonly #lane = new Lane<BackupTask, BackupStep>('backup.worker.js', () => undefined);
+  /** Resolves when nothing of it goes on any more, however it ended. */
+  cleared: Promise<void> = Promise.resolve();
 
   constructor(options: BackupsOptions, meter: Meter, isStopping: () => boolean) {
     this.#options = options;
@@ -139,25 +175,54 @@ class BackupRun {
       logger.info(done, 'a backup was made');
       return done;
     } catch (error) {
-      const left = await this.#lane.run({ kind: 'abandon' });
-      const notRemoved = left.kind === 'failed' ? left.failure.message : undefined;
-      const reason = (error as Error).message;
-      logger.warn({ folder, reason, notRemoved }, 'a backup failed');
+      const clearing = this.cleared.then(() => this.#clear(folder, (error as Error).message));
+      this.cleared = clearing;
+      // A thread that hangs in its disk clears up when it comes back.
+      if (!(error instanceof HoldTooLongError)) await clearing;
       throw error;
     } finally {
-      await this.#lane.close();
+      this.cleared = this.cleared.then(() => this.#lane.close());
     }
+  }
+
+  /** Removes what was copied. A daemon that stops has no time for that, and leaves it marked. */
+  async #clear(folder: string, reason: string): Promise<void> {
+    const left = this.#isStopping() ? null : await this.#lane.run({ kind: 'abandon' });
+    const notRemoved = left?.kind === 'failed' ? left.failure.message : undefined;
+    this.#options.logger.warn({ folder, reason, notRemoved }, 'a backup failed');
   }
 
   /** Copies everything while everything goes on, until little is left for the last pass. */
   async #passes(): Promise<void> {
-    for (let count = 0; count < BACKUP_PASSES_MAX; count += 1) {
+    for (let count = 1; ; count += 1) {
       const { bytes } = await this.#step({ kind: 'pass', log: this.#options.log.extents });
-      if (count > 0 && bytes <= BACKUP_LAST_PASS_BYTES) return;
+      if (count > 1 && bytes <= BACKUP_LAST_PASS_BYTES) return;
+      if (count === BACKUP_PASSES_MAX) {
+        const why = `pass ${count} still found ${bytes} bytes: the journals grow faster than they are copied`;
+        throw new OverloadedError(`${why}; try again at a quieter hour, or to a faster disk`);
+      }
     }
   }
 
-  async #lastPass(): Promise<{ readonly position: number; readonly heldMs: number }> {
+  /** The last pass, for which deletions and repairs wait; not for ever, should a disk hang. */
+  async #lastPass(): Promise<Held> {
+    const inTime = new AbortController();
+    const late = sleep(BACKUP_HOLD_MS_MAX, null, { signal: inTime.signal });
+    late.catch(() => undefined);
+    const holding = this.#hold();
+    const held = await Promise.race([holding, late]);
+    inTime.abort();
+    if (held !== null) return held;
+    this.#meter.cancel();
+    this.#letGo();
+    this.cleared = holding.then(
+      () => undefined,
+      () => undefined,
+    );
+    throw new HoldTooLongError();
+  }
+
+  async #hold(): Promise<Held> {
     const { checkpointer, store } = this.#options;
     const { committer, files } = store;
     const began = performance.now();
@@ -172,11 +237,17 @@ class BackupRun {
       await this.#step({ kind: 'cut', firstWrites: files.firstWrites.end() });
       return { position, heldMs: Math.round(performance.now() - began) };
     } finally {
-      files.firstWrites.end();
-      checkpointer.letGo();
-      files.areHeld = false;
-      committer.kick();
+      this.#letGo();
     }
+  }
+
+  #letGo(): void {
+    const { checkpointer, store } = this.#options;
+    const { committer, files } = store;
+    files.firstWrites.end();
+    checkpointer.letGo();
+    files.areHeld = false;
+    committer.kick();
   }
 
   /** Waits for what moves files, then runs the checkpoint whose state is copied. */

@@ -26,9 +26,10 @@ export class CopyRoom {
   /** @throws FailureError when there is no room for so many more bytes */
   require(bytes: number): void {
     const path = this.#folder;
-    const { bavail, bsize } = during('read', path, () => statfsSync(path));
+    const { blocks, bavail, bsize } = during('read', path, () => statfsSync(path));
     const free = bavail * bsize;
-    if (free >= bytes + this.#keptBytes) return;
+    // Some file systems do not tell how large they are.
+    if (blocks === 0 || free >= bytes + this.#keptBytes) return;
     const kept = this.#keptBytes > 0 ? `, of which ${this.#keptBytes} are kept for appends` : '';
     const message = `${bytes} bytes more are needed, ${free} are free${kept}`;
     throw new FailureError({ phase: 'write', code: 'ENOSPC', path, message });

@@ -210,7 +210,7 @@ export class DirectoryCopy {
     const to = this.#placeOf(folder);
     if (this.#folders.has(to)) return;
     this.#makeFolders(dirname(folder));
-    const mode = existsSync(folder) ? statSync(folder).mode & 0o777 : 0o700;
+    const mode = (statSync(folder, { throwIfNoEntry: false })?.mode ?? 0o700) & 0o777;
     during('write', to, () => {
       mkdirSync(to, { mode: 0o700 });
       chmodSync(to, mode);

@@ -19,7 +19,7 @@ import {
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { moveFile, syncFolder } from '../storage/disk.js';
 import { type Layout, layoutOf } from '../storage/layout.js';
-import { during, FailureError, failureOf } from '../workers/failure.js';
+import { asResult, during, FailureError, failureOf } from '../workers/failure.js';
 
 /** A place that a backup cannot have, and why. */
 export class TargetRefused extends Error {}
@@ -63,10 +63,12 @@ export function finishTarget({ folder, partial }: Target): void {
     moveFile(folder, partial);
     throw error;
   }
-  // From here on it is a backup; with the mark it would be one as well.
-  const { control } = layoutOf(folder);
-  during('write', control, () => unlinkSync(markOf(folder)));
-  syncFolder(control);
+  // From here on it is a backup, with its mark as well as without.
+  asResult(() => {
+    const { control } = layoutOf(folder);
+    during('write', control, () => unlinkSync(markOf(folder)));
+    syncFolder(control);
+  });
 }
 
 /** Removes what there is of a backup. */

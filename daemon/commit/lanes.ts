@@ -105,7 +105,14 @@ export class Lane<Task extends object, Result> {
   }
 
   #send(task: Task | typeof NO_MORE_TASKS): void {
-    this.#port?.postMessage(task);
+    try {
+      this.#port?.postMessage(task);
+    } catch (error) {
+      // It cannot cross over to the thread; what waits behind it can.
+      this.#tasks.shift()?.reject(error);
+      this.#sendNext();
+      return;
+    }
     Atomics.add(this.#sent, 0, 1);
     Atomics.notify(this.#sent, 0);
   }

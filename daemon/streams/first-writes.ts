@@ -1,6 +1,6 @@
 /**
- * Where the daemon first wrote to each journal file since a moment: what lies before it in the
- * file was there already, or is another program's.
+ * Where the first of what the daemon wrote to each journal file since a moment lies: what is
+ * before it in the file was there already, or is another program's.
  *
  * @module
  */
@@ -24,7 +24,9 @@ export class FirstWrites {
 
   /** A write came to an end; of one that failed a part may have been in the file. */
   note(path: string, written: FileWritten): void {
-    if (this.#places === null || this.#places.has(path)) return;
-    this.#places.set(path, written.ok ? written.at : written.size);
+    if (this.#places === null) return;
+    const at = written.ok ? written.at : written.size;
+    // A file that another program removed begins anew, before what was written to the one before.
+    this.#places.set(path, Math.min(at, this.#places.get(path) ?? at));
   }
 }

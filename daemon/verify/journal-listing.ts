@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isId } from '../../shared/ids.js';
 import {
@@ -96,12 +96,23 @@ export function listStream(layout: Layout, name: StreamName): ListedStream {
 
 /** The names in a folder, sorted; none where there is no folder. */
 function namesIn(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return during('read', folder, () => readdirSync(folder)).sort(byCodeUnit);
+  return during('read', folder, () => {
+    try {
+      return readdirSync(folder).sort(byCodeUnit);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  });
 }
 
+/** Links to folders are followed, as by the daemon. */
 function isFolder(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 function sizeOfPath(path: string): number {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { EventLog } from '../../../client/index.js';
+import { BACKUP_HOLD_MS_MAX } from '../../../shared/limits.js';
 import { requestBackup, restored } from '../../support/backup.js';
 import {
   type DaemonOptions,
@@ -182,18 +183,53 @@ testWith(
   },
 );
 
-testWith(['fault shim'], 'the daemon stops: the backup is refused and removed', async (t) => {
-  const here = await scene(t);
-  const { shim, daemon, folder } = here;
-  const { done } = await heldBackup(here);
-  daemon.process.kill('SIGTERM');
-  await eventually(() => daemon.output().includes('draining'), Boolean);
-  shim.clear();
-  const { code, outcome } = await refusal(done);
-  t.deepEqual([code, outcome], ['DRAINING', 'not-committed']);
-  t.is(await daemon.ended, 0);
-  assertNothingLeft(t, folder);
-});
+testWith(
+  ['fault shim'],
+  'the daemon stops: it has no time to remove what was copied, which goes with the next',
+  async (t) => {
+    const here = await scene(t);
+    const { shim, daemon, folder } = here;
+    const { done } = await heldBackup(here);
+    daemon.process.kill('SIGTERM');
+    await eventually(() => daemon.output().includes('draining'), Boolean);
+    shim.clear();
+    const { code, outcome } = await refusal(done);
+    t.deepEqual([code, outcome], ['DRAINING', 'not-committed']);
+    t.is(await daemon.ended, 0);
+    t.deepEqual(readdirSync(dirname(folder)), ['b.partial']);
+    await startDaemonProcess(t, { dir: daemon.dir });
+    await (await requestBackup(daemon.dir, folder)).done;
+    t.deepEqual(readdirSync(dirname(folder)), ['b']);
+  },
+);
+
+testWith(
+  ['fault shim'],
+  'its disk hangs: it is given up, nobody waits for it any longer, and it clears up at last',
+  async (t) => {
+    t.timeout(2 * BACKUP_HOLD_MS_MAX + 60_000);
+    const here = await scene(t);
+    const { log, shim, daemon, folder } = here;
+    const { done } = await heldBackup(here);
+    const deleted = log.turns.delete('s', { timeoutMs: 2 * BACKUP_HOLD_MS_MAX });
+    const { code, outcome, message } = await refusal(done);
+    t.deepEqual([code, outcome], ['STORAGE_FAILED', 'not-committed']);
+    t.regex(message, /took longer than/);
+    t.is(await deleted, 1);
+    const second = await requestBackup(daemon.dir, folder);
+    t.is((await refusal(second.done)).code, 'OVERLOADED');
+    shim.clear();
+    await eventually(
+      () => readdirSync(dirname(folder)).length,
+      (count) => count === 0,
+    );
+    await eventually(
+      async () => refusal((await requestBackup(daemon.dir, folder)).done),
+      ({ code: last }) => last !== 'OVERLOADED',
+    );
+    t.deepEqual([...(await restored(t, folder)).keys()], ['turns/other']);
+  },
+);
 
 testWith(['fault shim', 'prlimit'], 'checkpoints go on beside it, the log is kept', async (t) => {
   const here = await scene(t, {

@@ -1,8 +1,16 @@
 /** What a backup holds of a directory that is not just lines in files. */
-import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { detailsOf } from '../../../client/index.js';
+import { connect, detailsOf } from '../../../client/index.js';
 import { requestBackup, restored } from '../../support/backup.js';
 import { makeFolder, startDaemonProcess } from '../../support/daemon.js';
 import { FaultShim } from '../../support/fault-shim/fault-shim.js';
@@ -50,6 +58,24 @@ test('what nobody has read yet is in it, and what is kept in quarantine', async 
   await startDaemonProcess(t, { dir: folder });
   const log = await client(t, folder);
   t.is((await log.turns.read('old')).events.length, 3);
+});
+
+test('a thread whose folder is a link is in it like others', async (t) => {
+  const event = { thread_id: 't', run_id: 'r', event_type: 'text', category: 'message' };
+  const first = await startDaemonProcess(t);
+  const { dir } = first;
+  const writer = await connect({ dir });
+  await writer.runs.put({ ...event, content: 'before' });
+  await writer.close();
+  await first.stop();
+  const elsewhere = join(await makeFolder(t), 't');
+  renameSync(join(dir, 'threads', 't'), elsewhere);
+  symlinkSync(elsewhere, join(dir, 'threads', 't'));
+  await startDaemonProcess(t, { dir });
+  const log = await client(t, dir);
+  await log.runs.put({ ...event, content: 'behind' });
+  const there = await restored(t, await backupOf(t, dir));
+  t.deepEqual(there.get('runs/t'), ['1 before', '2 behind']);
 });
 
 test('a fence, keys and positions are as they were', async (t) => {
