@@ -181,7 +181,7 @@ class BackupRun {
       if (!(error instanceof HoldTooLongError)) await clearing;
       throw error;
     } finally {
-      this.cleared = this.cleared.then(() => this.#lane.close());
+      this.cleared = this.cleared.catch(() => undefined).then(() => this.#lane.close());
     }
   }
 
