@@ -155,41 +155,53 @@ class BackupRun {
   }
 
   async make(folder: string): Promise<WireBackup> {
-    const { layout, logger, store } = this.#options;
-    const { room } = store;
-    const began = performance.now();
     try {
-      const begun = await this.#step({
-        kind: 'begin',
-        layout,
-        folder,
-        meter: this.#meter.memory,
-        keptBytes: roomLimits(room.size, room.reserve).lowBelowBytes,
-      });
-      await this.#passes();
-      const { position, heldMs } = await this.#lastPass();
-      const { bytes } = await this.#step({ kind: 'finish' });
-      const { files } = this.#meter.progress;
-      const tookMs = Math.round(performance.now() - began);
-      const done = { folder: begun.folder, files, bytes, position, heldMs, tookMs };
-      logger.info(done, 'a backup was made');
-      return done;
+      const made = await this.#copy(folder);
+      await this.#lane.close();
+      this.#options.logger.info(made, 'a backup was made');
+      return made;
     } catch (error) {
-      const clearing = this.cleared.then(() => this.#clear(folder, (error as Error).message));
-      this.cleared = clearing;
+      this.cleared = this.cleared.then(() => this.#clear(folder, (error as Error).message));
       // A thread that hangs in its disk clears up when it comes back.
-      if (!(error instanceof HoldTooLongError)) await clearing;
+      if (!(error instanceof HoldTooLongError)) await this.cleared;
       throw error;
-    } finally {
-      this.cleared = this.cleared.catch(() => undefined).then(() => this.#lane.close());
     }
   }
 
-  /** Removes what was copied. A daemon that stops has no time for that, and leaves it marked. */
+  async #copy(folder: string): Promise<WireBackup> {
+    const { layout, store } = this.#options;
+    const { room } = store;
+    const began = performance.now();
+    const begun = await this.#step({
+      kind: 'begin',
+      layout,
+      folder,
+      meter: this.#meter.memory,
+      keptBytes: roomLimits(room.size, room.reserve).lowBelowBytes,
+    });
+    await this.#passes();
+    const { position, heldMs } = await this.#lastPass();
+    const { bytes } = await this.#step({ kind: 'finish' });
+    const { files } = this.#meter.progress;
+    const tookMs = Math.round(performance.now() - began);
+    return { folder: begun.folder, files, bytes, position, heldMs, tookMs };
+  }
+
   async #clear(folder: string, reason: string): Promise<void> {
-    const left = this.#isStopping() ? null : await this.#lane.run({ kind: 'abandon' });
-    const notRemoved = left?.kind === 'failed' ? left.failure.message : undefined;
+    const notRemoved = await this.#abandon();
+    await this.#lane.close();
     this.#options.logger.warn({ folder, reason, notRemoved }, 'a backup failed');
+  }
+
+  /** Removes what was copied; a daemon that stops has no time for that, and leaves it marked. */
+  async #abandon(): Promise<string | undefined> {
+    if (this.#isStopping()) return 'the daemon is stopping';
+    try {
+      const left = await this.#lane.run({ kind: 'abandon' });
+      return left.kind === 'failed' ? left.failure.message : undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
   }
 
   /** Copies everything while everything goes on, until little is left for the last pass. */
