@@ -50,6 +50,8 @@ class Player {
   #isReading = true;
   #hasConnected = false;
   #hasEnded = false;
+  /** Messages that came, pings apart. */
+  #heard = 0;
   #hasClosed = false;
   #problem: string | null = null;
   #wake: () => void = () => undefined;
@@ -153,6 +155,7 @@ class Player {
       if (next.kind === 'broken') this.#problem ??= `a broken frame came: ${next.reason}`;
       if (next.kind !== 'frame') return;
       this.#last = next.message;
+      if (next.message['type'] !== 'ping') this.#heard += 1;
       onMessage(next.message);
       const { id, more } = next.message;
       this.#problem ??=
@@ -208,6 +211,7 @@ class Player {
 
   async #until(what: string, condition: () => boolean): Promise<void> {
     let hasWaited = false;
+    let heard = this.#heard;
     const timer = setTimeout(() => {
       hasWaited = true;
       this.#wake();
@@ -217,6 +221,12 @@ class Player {
         if (this.#problem !== null) throw this.#finding(this.#problem);
         if (condition()) return;
         if (this.#hasClosed) throw this.#finding(`the connection ended before ${what}`);
+        if (this.#heard > heard) {
+          // Slow is no hang.
+          heard = this.#heard;
+          hasWaited = false;
+          timer.refresh();
+        }
         if (hasWaited)
           throw this.#finding(`it hangs: ${PATIENCE_MS} ms, and not yet so that ${what}`);
         await new Promise<void>((resolve) => {
