@@ -125,8 +125,13 @@ const EVENT_TEXTS: readonly string[] = [
   '{"thread_id":"y1","run_id":"z1","event_type":"e","category":"c","created_at":"9999-12-31T23:59:59.999999+00:00"}',
 ];
 
-/** A value of any type that a frame may hold. */
-function anyValue(random: Random): Tree {
+/**
+ * A value of any type that a frame may hold.
+ *
+ * @param depthMax how deep it may be nested: one level less than a message's field may be
+ */
+function anyValue(random: Random, depthMax: number = TOO_DEEP - 2): Tree {
+  if (depthMax === 0) return pick(random, NUMBERS);
   return weighted<() => Tree>(random, [
     [30, () => pick(random, NUMBERS)],
     [25, () => pick(random, TEXTS)],
@@ -135,10 +140,10 @@ function anyValue(random: Random): Tree {
     [5, () => someBytes(random, random(40))],
     // A text that is no UTF-8.
     [4, () => new Raw([0xa4, 0xff, 0xc0, 0xed, 0xa0])],
-    [6, () => Array.from({ length: random(4) }, () => anyValue(random))],
+    [6, () => Array.from({ length: random(4) }, () => anyValue(random, depthMax - 1))],
     [2, () => Array.from({ length: 12_000 }, () => 'e')],
     [6, () => new Entries([[pick(random, TEXTS), pick(random, NUMBERS)]])],
-    [2, () => nested(random, TOO_DEEP - 2)],
+    [2, () => nested(random, depthMax)],
   ])();
 }
 
