@@ -9,8 +9,9 @@ import { connect, type EventLog } from '../../client/index.js';
 import type { Outcome } from '../support/appending.js';
 import { makeFolder } from '../support/daemon.js';
 import { ROOT } from '../support/docs.js';
-import { eventually } from '../support/faults.js';
+import { client, eventually } from '../support/faults.js';
 import { freePort, Pm2 } from '../support/pm2.js';
+import { Browser } from '../support/sse.js';
 import { checkStream } from '../support/writers.js';
 
 const ECOSYSTEM = join(ROOT, 'ecosystem.config.cjs');
@@ -167,5 +168,47 @@ test.serial(
     const said = lines.map((line) => (JSON.parse(line) as { msg?: string }).msg ?? 'listening');
     const once = ['recovered', 'serving', 'listening'];
     t.deepEqual(said, [...once, 'draining', 'stopped', ...once]);
+  },
+);
+
+test.serial(
+  'open pages go on by themselves over reloads, restarts and kills: every event once',
+  async (t) => {
+    t.timeout(600_000);
+    const port = await freePort();
+    const dir = join(await makeFolder(t), 'd');
+    const pm2 = await Pm2.open(t, { EVENTLOGD_DIR: dir, PORT: String(port) });
+    await pm2.run('start', ECOSYSTEM);
+    const log = await client(t, dir);
+    const url = `http://127.0.0.1:${port}/api/sessions/s/events`;
+    const seqs: number[] = [];
+    const happen = async (): Promise<void> => {
+      const event = { thread_id: 's', run_id: 'r', event_type: 'text', category: 'message' };
+      seqs.push((await log.runs.put({ ...event, content: `event ${seqs.length}` })).seq);
+    };
+    await happen();
+    const pages = [new Browser(t, url), new Browser(t, url)];
+    const shown = async (): Promise<void> => {
+      await happen();
+      for (const page of pages) await page.messagesReach(seqs.length);
+    };
+    await shown();
+    await pm2.run('reload', 'all');
+    await shown();
+    await pm2.run('restart', 'eventlogd');
+    await shown();
+    const daemon = await pm2.app('eventlogd');
+    process.kill(daemon.pid, 'SIGKILL');
+    await pm2.restarted(daemon);
+    await shown();
+    const workers = await pm2.apps('webui');
+    for (const { pid } of workers) process.kill(pid, 'SIGKILL');
+    await Promise.all(workers.map((worker) => pm2.restarted(worker)));
+    await shown();
+    for (const { messages } of pages) {
+      const told = messages.map(({ data }) => (JSON.parse(data) as { readonly seq: number }).seq);
+      t.deepEqual(told, seqs);
+    }
+    for (const { opened } of pages) t.true(opened > 1);
   },
 );
