@@ -111,12 +111,7 @@ export class Backups {
     this.#isClosed = true;
     if (this.#underWay === null) return;
     this.#underWay.cancel();
-    const hung = new AbortController();
-    await Promise.race([
-      this.#underWay.over,
-      sleep(BACKUP_CLOSE_MS_MAX, undefined, { signal: hung.signal }).catch(() => undefined),
-    ]);
-    hung.abort();
+    await within(BACKUP_CLOSE_MS_MAX, this.#underWay.over);
   }
 }
 
@@ -218,13 +213,9 @@ class BackupRun {
 
   /** The last pass, for which deletions and repairs wait; not for ever, should a disk hang. */
   async #lastPass(): Promise<Held> {
-    const inTime = new AbortController();
-    const late = sleep(BACKUP_HOLD_MS_MAX, null, { signal: inTime.signal });
-    late.catch(() => undefined);
     const holding = this.#hold();
-    const held = await Promise.race([holding, late]);
-    inTime.abort();
-    if (held !== null) return held;
+    const held = await within(BACKUP_HOLD_MS_MAX, holding);
+    if (held !== 'late') return held;
     this.#meter.cancel();
     this.#letGo();
     this.cleared = holding.then(
@@ -319,3 +310,15 @@ class BackupRun {
 
 const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const CLOSED_TO_US: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
+
+/** Waits for what is under way, but no longer than that; no timer outlives the waiting. */
+async function within<T>(timeoutMs: number, done: Promise<T>): Promise<T | 'late'> {
+  const inTime = new AbortController();
+  const late = sleep(timeoutMs, 'late' as const, { signal: inTime.signal });
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    inTime.abort();
+  }
+}

@@ -187,6 +187,8 @@ testWith(
   ['fault shim'],
   'the daemon stops: it has no time to remove what was copied, which goes with the next',
   async (t) => {
+    // Nor may it wait until the backup would have been given up.
+    t.timeout(BACKUP_HOLD_MS_MAX / 2);
     const here = await scene(t);
     const { shim, daemon, folder } = here;
     const { done } = await heldBackup(here);
