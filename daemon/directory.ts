@@ -6,12 +6,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { FormatVersionError } from '../shared/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../shared/limits.js';
 import { makeFolder, replaceFile, syncFolder } from './storage/disk.js';
+import { diskRoomOfSync } from './storage/disk-room.js';
 import { FORMAT_VERSION, type Layout } from './storage/layout.js';
 
 /** Creates what is absent of the directory and of its control folder; nothing else is touched. */
@@ -76,8 +77,7 @@ export function writeEndpoint(layout: Layout, socketPath: string): void {
 
 /** The log that may be retained: what is asked for, at most a quarter of the file system. */
 export function boundedRetention(layout: Layout, logRetentionBytes: number): number {
-  const { blocks, bsize } = statfsSync(layout.dir);
-  return Math.min(logRetentionBytes, (blocks * bsize) / 4);
+  return Math.min(logRetentionBytes, diskRoomOfSync(layout.dir).size / 4);
 }
 
 /** Temporary files that a crash left behind. */

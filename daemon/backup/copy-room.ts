@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { statfsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import { diskRoomOfSync } from '../storage/disk-room.js';
 import { during, FailureError } from '../workers/failure.js';
 
 /** The room at the place of a copy. */
@@ -26,10 +27,9 @@ export class CopyRoom {
   /** @throws FailureError when there is no room for so many more bytes */
   require(bytes: number): void {
     const path = this.#folder;
-    const { blocks, bavail, bsize } = during('read', path, () => statfsSync(path));
-    const free = bavail * bsize;
+    const { size, free } = during('read', path, () => diskRoomOfSync(path));
     // Some file systems do not tell how large they are.
-    if (blocks === 0 || free >= bytes + this.#keptBytes) return;
+    if (size === 0 || free >= bytes + this.#keptBytes) return;
     const kept = this.#keptBytes > 0 ? `, of which ${this.#keptBytes} are kept for appends` : '';
     const message = `${bytes} bytes more are needed, ${free} are free${kept}`;
     throw new FailureError({ phase: 'write', code: 'ENOSPC', path, message });

@@ -6,7 +6,6 @@
  */
 import {
   chmodSync,
-  existsSync,
   ftruncateSync,
   mkdirSync,
   readdirSync,
@@ -16,8 +15,8 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Catalog } from '../storage/catalog.js';
-import { readCatalog } from '../storage/catalog-file.js';
-import { closeFile, openFile, syncFile, syncFolder } from '../storage/disk.js';
+import { newestCatalog, readCatalog } from '../storage/catalog-file.js';
+import { closeFile, openFile, syncFolder, syncPath } from '../storage/disk.js';
 import {
   catalogNumber,
   catalogPath,
@@ -25,7 +24,7 @@ import {
   layoutOf,
   repairFolder,
 } from '../storage/layout.js';
-import { listJournals } from '../verify/journal-listing.js';
+import { listJournals, namesIn } from '../verify/journal-listing.js';
 import { during, FailureError } from '../workers/failure.js';
 import { type Copied, copyFile } from './copy-file.js';
 import { CopyRoom } from './copy-room.js';
@@ -108,11 +107,7 @@ export class DirectoryCopy {
 
   /** Copies the catalog as it is now. */
   catalog(): void {
-    const numbers = during('read', this.#layout.control, () =>
-      readdirSync(this.#layout.control),
-    ).flatMap((name) => catalogNumber(name) ?? []);
-    const number = Math.max(...numbers);
-    const from = catalogPath(this.#layout, number);
+    const from = catalogPath(this.#layout, newestCatalog(this.#layout) ?? 0);
     const bytes = during('read', from, () => statSync(from).size);
     this.#meter.expect(bytes);
     if (this.#bring({ from, bytesMax: bytes }, false)) return;
@@ -169,7 +164,7 @@ export class DirectoryCopy {
   /** What lies under the daemon's own folder, without what is a running daemon's alone. */
   #control(log: readonly LogExtent[]): Original[] {
     const { format, quarantine } = this.#layout;
-    const whole = [format, ...namesIn(quarantine), ...namesIn(repairFolder(this.#layout).folder)];
+    const whole = [format, ...filesIn(quarantine), ...filesIn(repairFolder(this.#layout).folder)];
     const segments = log.map(({ path, bytes }) => ({ from: path, bytesMax: bytes }));
     return [...whole.map((from) => ({ from })), ...segments];
   }
@@ -227,17 +222,8 @@ export class DirectoryCopy {
   }
 }
 
-function namesIn(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  const names = during('read', folder, () => readdirSync(folder));
-  return names.filter((name) => !name.endsWith('.tmp')).map((name) => join(folder, name));
-}
-
-function syncPath(path: string): void {
-  const fd = openFile(path, 'write');
-  try {
-    syncFile(fd, path);
-  } finally {
-    closeFile(fd);
-  }
+/** The files of a folder, but those that a crash left half made. */
+function filesIn(folder: string): string[] {
+  const names = namesIn(folder).filter((name) => !name.endsWith('.tmp'));
+  return names.map((name) => join(folder, name));
 }

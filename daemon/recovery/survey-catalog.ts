@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { newestCatalog } from '../storage/catalog-file.js';
 import { type CatalogFrame, decodeCatalogFrame } from '../storage/catalog-format.js';
 import {
   decodeFileHeader,
@@ -13,7 +14,7 @@ import {
   frameAt,
   nextWholeFrame,
 } from '../storage/frame-format.js';
-import { catalogNumber, catalogPath, FORMAT_VERSION, type Layout } from '../storage/layout.js';
+import { catalogPath, FORMAT_VERSION, type Layout } from '../storage/layout.js';
 import { during } from '../workers/failure.js';
 
 /** Something that is wrong with the catalog. */
@@ -43,13 +44,8 @@ export interface CatalogSurvey {
 
 /** Surveys the newest catalog file. */
 export function surveyCatalog(layout: Layout): CatalogSurvey {
-  const numbers = existsSync(layout.control)
-    ? during('read', layout.control, () => readdirSync(layout.control)).flatMap(
-        (name) => catalogNumber(name) ?? [],
-      )
-    : [];
-  if (numbers.length === 0) return summarize(0, null, []);
-  const number = Math.max(...numbers);
+  const number = existsSync(layout.control) ? newestCatalog(layout) : null;
+  if (number === null) return summarize(0, null, []);
   const path = catalogPath(layout, number);
   const bytes = during('read', path, () => readFileSync(path));
   return summarize(number, path, walk(path, bytes));

@@ -11,7 +11,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CatalogEntry } from '../storage/catalog-format.js';
-import { closeFile, makeFolder, openFile, syncFile, syncFolder } from '../storage/disk.js';
+import { makeFolder, syncFolder, syncPath } from '../storage/disk.js';
 import { type Layout, type StreamName, stagingFolder } from '../storage/layout.js';
 import type { LoadedStream } from '../streams/load.js';
 import { checkStream } from '../verify/check-stream.js';
@@ -74,13 +74,4 @@ function selfContained(plan: StreamPlan): StreamPlan {
 
 function clear(folder: string): void {
   during('write', folder, () => rmSync(folder, { recursive: true, force: true }));
-}
-
-function syncPath(path: string): void {
-  const fd = openFile(path, 'read');
-  try {
-    syncFile(fd, path);
-  } finally {
-    closeFile(fd);
-  }
 }

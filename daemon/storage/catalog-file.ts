@@ -60,13 +60,17 @@ export type CatalogRead =
       readonly reason: string;
     };
 
+/** The number of the newest catalog file; null where there is none. */
+export function newestCatalog(layout: Layout): number | null {
+  const names = during('read', layout.control, () => readdirSync(layout.control));
+  const numbers = names.flatMap((name) => catalogNumber(name) ?? []);
+  return numbers.length === 0 ? null : Math.max(...numbers);
+}
+
 /** Reads the newest catalog file. */
 export function readCatalog(layout: Layout): CatalogRead {
-  const numbers = during('read', layout.control, () => readdirSync(layout.control)).flatMap(
-    (name) => catalogNumber(name) ?? [],
-  );
-  if (numbers.length === 0) return { kind: 'none' };
-  const number = Math.max(...numbers);
+  const number = newestCatalog(layout);
+  if (number === null) return { kind: 'none' };
   const path = catalogPath(layout, number);
   const bytes = during('read', path, () => readFileSync(path));
   if (decodeFileHeader(bytes)?.kind !== 'EVLOGCAT') {

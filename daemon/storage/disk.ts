@@ -58,6 +58,16 @@ export function syncFile(fd: number, path: string): void {
   during('sync', path, () => fsyncSync(fd));
 }
 
+/** Makes what is in a file durable. */
+export function syncPath(path: string): void {
+  const fd = openFile(path, 'read');
+  try {
+    syncFile(fd, path);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
   const fd = during('open', path, () => openSync(path, O_RDONLY));

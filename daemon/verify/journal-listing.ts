@@ -95,7 +95,7 @@ export function listStream(layout: Layout, name: StreamName): ListedStream {
 }
 
 /** The names in a folder, sorted; none where there is no folder. */
-function namesIn(folder: string): string[] {
+export function namesIn(folder: string): string[] {
   return during('read', folder, () => {
     try {
       return readdirSync(folder).sort(byCodeUnit);

@@ -4,15 +4,14 @@
  *
  * @module
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { LogProblem } from '../recovery/survey-log.js';
 import { factsOf, type StorageSurvey, surveyStorage } from '../recovery/survey-storage.js';
 import { type Layout, repairFolder } from '../storage/layout.js';
-import { during } from '../workers/failure.js';
 import { checkStream } from './check-stream.js';
 import type { FindingKind, Level, OnFinding } from './findings.js';
-import { listJournals } from './journal-listing.js';
+import { listJournals, namesIn } from './journal-listing.js';
 
 /** Is told what is being read; `bytes` since the last call, of `total`. */
 export interface VerifyProgress {
@@ -136,7 +135,3 @@ const LOG_KINDS: Readonly<Record<LogProblem['kind'], Told>> = {
   format: ['corrupt', 'log-format'],
   lost: ['info', 'positions-lost'],
 };
-
-function namesIn(folder: string): string[] {
-  return existsSync(folder) ? during('read', folder, () => readdirSync(folder)).sort() : [];
-}

@@ -24,11 +24,11 @@ interface AppConfig {
   readonly [setting: string]: unknown;
 }
 
-const { apps: shipped } = createRequire(import.meta.url)(ECOSYSTEM) as { apps: AppConfig[] };
+const { apps: APPS } = createRequire(import.meta.url)(ECOSYSTEM) as { apps: AppConfig[] };
 
 /** The file that ships, with the tests' worker in place of the chat page's. */
 async function ecosystemIn(folder: string): Promise<string> {
-  const apps = shipped.map((app) =>
+  const apps = APPS.map((app) =>
     app.name === 'webui' ? { ...app, script: WORKER, env: {} } : app,
   );
   const path = join(folder, 'test.config.cjs');
@@ -70,6 +70,18 @@ async function prepare(t: ExecutionContext): Promise<Scene> {
     );
   };
   return { pm2, log, dir, ecosystem, outcomes, progress };
+}
+
+/** The file as it ships, started. */
+async function shipped(
+  t: ExecutionContext,
+): Promise<{ readonly pm2: Pm2; readonly port: number; readonly dir: string }> {
+  t.timeout(600_000);
+  const port = await freePort();
+  const dir = join(await makeFolder(t), 'd');
+  const pm2 = await Pm2.open(t, { EVENTLOGD_DIR: dir, PORT: String(port) });
+  await pm2.run('start', ECOSYSTEM);
+  return { pm2, port, dir };
 }
 
 test.serial(
@@ -147,11 +159,7 @@ test.serial(
 test.serial(
   'the file as it ships: the daemon and four workers of the chat page, ready, and so after a reload',
   async (t) => {
-    t.timeout(600_000);
-    const port = await freePort();
-    const dir = join(await makeFolder(t), 'd');
-    const pm2 = await Pm2.open(t, { EVENTLOGD_DIR: dir, PORT: String(port) });
-    await pm2.run('start', ECOSYSTEM);
+    const { pm2, port } = await shipped(t);
     const page = async (): Promise<number> => (await fetch(`http://127.0.0.1:${port}/`)).status;
     const names = async (): Promise<string[]> =>
       (await pm2.apps()).map(({ name, status }) => `${name} ${status}`).sort();
@@ -174,11 +182,7 @@ test.serial(
 test.serial(
   'open pages go on by themselves over reloads, restarts and kills: every event once',
   async (t) => {
-    t.timeout(600_000);
-    const port = await freePort();
-    const dir = join(await makeFolder(t), 'd');
-    const pm2 = await Pm2.open(t, { EVENTLOGD_DIR: dir, PORT: String(port) });
-    await pm2.run('start', ECOSYSTEM);
+    const { pm2, port, dir } = await shipped(t);
     const log = await client(t, dir);
     const url = `http://127.0.0.1:${port}/api/sessions/s/events`;
     const seqs: number[] = [];
